@@ -1,0 +1,75 @@
+"""The two roles of an OS process: `http` answers requests, `work` runs followers and tasks, each for some services."""
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from libs.runtime.gateway import dispatch, merge_hot
+from libs.runtime.process import Process, open_process
+from libs.runtime.service import HttpSide, Service
+from libs.runtime.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class _Ended(Exception):
+    """Makes a task group cancel what still runs in it."""
+
+
+@asynccontextmanager
+async def running(process: Process) -> AsyncIterator[AsyncExitStack]:
+    """The stack that services are entered on, while `process.tasks` is open. They leave first, then tasks that still
+    run are cancelled. An error in a task leaves through here."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            process.tasks = tasks
+            async with AsyncExitStack() as stack:
+                yield stack
+            raise _Ended
+    except* _Ended:
+        pass
+
+
+def stop_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, in the running loop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stop.set)
+    return stop
+
+
+def keep_what_is_loaded() -> None:
+    """Modules and routes live for ever: the garbage collector need not walk through them again."""
+    gc.collect()
+    gc.freeze()
+
+
+async def serve(settings: Settings, services: Sequence[Service], listener: socket.socket, name: str) -> None:
+    """Answer HTTP on `listener` for these services until SIGTERM, then drain."""
+    from libs.http.server import run
+
+    stop = stop_signals()
+    async with open_process(settings, "http", name) as process, running(process) as stack:
+        sides: dict[str, HttpSide] = {}
+        for service in services:
+            if service.http is not None:
+                sides[service.name] = await stack.enter_async_context(service.http(process))
+        keep_what_is_loaded()
+        await run(dispatch(services, sides), merge_hot(sides), listener=listener, stop=stop, settings=settings)
+
+
+async def work(settings: Settings, services: Sequence[Service], name: str) -> None:
+    """Run followers and tasks of these services until SIGTERM."""
+    stop = stop_signals()
+    async with open_process(settings, "work", name) as process, running(process) as stack:
+        for service in services:
+            if service.work is not None:
+                await stack.enter_async_context(service.work(process))
+        keep_what_is_loaded()
+        logger.info("working for %s", ", ".join(service.name for service in services))
+        await stop.wait()
