@@ -17,20 +17,20 @@ RING_BEAT = "ring.beat"
 RING_LEFT = "ring.left"
 
 
-class AccountOpened(Event):
+class AccountOpened(Event, frozen=True, kw_only=True):
     """An organisation exists from now on."""
 
     SERVICE: ClassVar[str] = "accounts"
     name: str
 
 
-class AccountClosed(Event):
+class AccountClosed(Event, frozen=True, kw_only=True):
     """An account was deleted; everything it owns must go."""
 
     SERVICE: ClassVar[str] = "accounts"
 
 
-class KeyIssued(Event):
+class KeyIssued(Event, frozen=True, kw_only=True):
     """A key of any kind was made (never its secret)."""
 
     SERVICE: ClassVar[str] = "accounts"
@@ -39,7 +39,7 @@ class KeyIssued(Event):
     name: str
 
 
-class KeyRevoked(Event):
+class KeyRevoked(Event, frozen=True, kw_only=True):
     """A key is dead."""
 
     SERVICE: ClassVar[str] = "accounts"
@@ -103,6 +103,15 @@ class RingDropped(msgspec.Struct, frozen=True, kw_only=True):
 
 class RingBeat(msgspec.Struct, frozen=True, kw_only=True):
     """Once a second from every ring (`RING_BEAT`), and once when it ends (`RING_LEFT`), by itself or, where a
-    process was seen dead, by the supervisor. `ring` is `<host>:<pid>:<nonce>`."""
+    process was seen dead, by the supervisor.
+
+    `ring` is `<host>:<pid>:<nonce>`. In a `RING_LEFT` of the supervisor it is `<host>:<pid>:*`: every ring of that
+    process is gone (the supervisor can't know nonces). The supervisor says it more than once: whoever listens can
+    forget a ring twice.
+    """
 
     ring: str
+
+    def covers(self, ring: str) -> bool:
+        """Is `ring` one of those that this beat speaks of?"""
+        return ring == self.ring or (self.ring.endswith(":*") and ring.startswith(self.ring[:-1]))

@@ -14,7 +14,7 @@ Kind = Literal["counter", "gauge"]
 STATS_FORGOTTEN = "ingest.stats-forgotten"
 
 
-class StatCreated(Event):
+class StatCreated(Event, frozen=True, kw_only=True):
     SERVICE: ClassVar[str] = "ingest"
     stat: UUID
     mode: Mode
@@ -22,7 +22,7 @@ class StatCreated(Event):
     kind: Kind
 
 
-class StatChanged(Event):
+class StatChanged(Event, frozen=True, kw_only=True):
     """Unit, description, colour or pin changed."""
 
     SERVICE: ClassVar[str] = "ingest"
@@ -30,7 +30,7 @@ class StatChanged(Event):
     name: str
 
 
-class StatDeleted(Event):
+class StatDeleted(Event, frozen=True, kw_only=True):
     """A stat is gone; points of it that were received before `at` are dropped wherever they still come from."""
 
     SERVICE: ClassVar[str] = "ingest"
@@ -108,7 +108,12 @@ def decode_frame(body: bytes) -> Frame:
     """Raises `msgspec.ValidationError`, `msgspec.DecodeError`, or `ValueError` for columns of unequal length."""
     frame = _decoder.decode(body)
     n = len(frame.times) // 8
-    if len(frame.index) != 2 * n or len(frame.values) != 8 * n or len(frame.times) != 8 * n or len(frame.items) not in (0, n):
+    if (
+        len(frame.index) != 2 * n
+        or len(frame.values) != 8 * n
+        or len(frame.times) != 8 * n
+        or len(frame.items) not in (0, n)
+    ):
         raise ValueError("columns of unequal length")
     return frame
 

@@ -1,7 +1,7 @@
 """One route table out of the services' rows, for the dispatcher inside a process and for nginx in front of many.
 
 Both match the same regular expressions against the same line, `<key> <path as sent>?<query>`, row by row: what is
-proved for one holds for the other. Paths are matched as sent, never decoded, so that `%2F` in a stat's name stays there.
+proved for one holds for the other. Paths are matched as sent, never decoded: `%2F` in a stat's name stays there.
 """
 
 import re
@@ -94,10 +94,8 @@ class Table:
 
     def service_of(self, path: bytes, query: bytes = b"", authorization: bytes = b"") -> str | None:
         """The service of a request; None when no row fits."""
-        line = b"%b %b?%b" % (presented_key(query, authorization), path, query) if query else (
-            b"%b %b" % (presented_key(query, authorization), path)
-        )
-        found = self._pattern.match(line)
+        line = b"%b %b" % (presented_key(query, authorization), path)
+        found = self._pattern.match(b"%b?%b" % (line, query) if query else line)
         return None if found is None or found.lastindex is None else self._names[found.lastindex - 1]
 
 
@@ -106,7 +104,7 @@ _IN_QUERY = [re.compile(rb"(?:^|&)%b=([^&]*)" % name.encode(), re.IGNORECASE) fo
 
 
 def presented_key(query: bytes, authorization: bytes) -> bytes:
-    """The key that a request shows in its head: Bearer first, else in the query; b"" for none (it may be in the body)."""
+    """The key that a request shows in its head: Bearer first, else in the query; b"" for none."""
     bearer = _BEARER.match(authorization)
     if bearer is not None:
         return bearer[1]

@@ -18,11 +18,11 @@ MEBIBYTE = 1 << 20
 class Route:
     """One row of the gateway's table: a path prefix (or an exact path) that a service answers.
 
-    A prefix ends at a segment: `/api/v1/stats` covers itself and `/api/v1/stats/...`, not `/api/v1/statsheet`; `/` covers
-    everything. `credential` narrows the row to requests whose key (Bearer, or a key in the query) starts with one of
-    these prefixes, `query` to those that have this query parameter; the most specific row wins: the longer path, then
-    exact before prefix, then the narrower. `body` is the largest body in bytes (0: no limit, the service counts for itself);
-    `streams` says that bodies and answers must not be buffered on the way (live streams, uploads);
+    A prefix ends at a segment: `/api/v1/stats` covers itself and `/api/v1/stats/...`, not `/api/v1/statsheet`; `/`
+    covers everything. `credential` narrows the row to requests whose key (Bearer, or a key in the query) starts with
+    one of these prefixes, `query` to those that have this query parameter; the most specific row wins: the longer
+    path, then exact before prefix, then the narrower. `body` is the largest body in bytes (0: no limit, the service
+    counts for itself); `streams` says that bodies and answers must not be buffered on the way (live streams, uploads);
     `secret` that the segment after the path is a secret that no log may show.
     """
 
@@ -46,9 +46,9 @@ class HttpSide:
 class Command(Protocol):
     """What a service adds to the `ezstat` command: `commands["keys create"]` is run by `ezstat keys create ...`.
 
-    `arguments` are the words after the name (parse them with argparse, `prog="ezstat keys create"`); the answer is the
-    text to print, "" for none. It runs in a process of role "work" with everything open. Raise `SystemExit("text")` when
-    it can't be done.
+    `arguments` are the words after the name (parse them with argparse, `prog="ezstat keys create"`); the answer is
+    the text to print, "" for none. It runs in a process of role "work" with everything open. Raise
+    `SystemExit("text")` when it can't be done.
     """
 
     def __call__(self, process: "Process", arguments: Sequence[str]) -> Awaitable[str]: ...

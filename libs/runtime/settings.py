@@ -28,14 +28,20 @@ class Settings:
     database_url: str = _setting("", "DATABASE_URL", "Postgres 17 or 18; empty: a private one is started", secret=True)
     nats_url: str = _setting("", "NATS_URL", "NATS with JetStream; empty: a private one is started", secret=True)
     redis_url: str = _setting("", "REDIS_URL", "Redis; empty: a private one is started", secret=True)
-    secret: str = _setting("", "EZSTAT_SECRET", "root secret of this installation; empty: made and kept in EZSTAT_DATA", secret=True)
+    secret: str = _setting(
+        "", "EZSTAT_SECRET", "root secret of this installation; empty: made and kept in EZSTAT_DATA", secret=True
+    )
 
     admin_email: str = _setting("", "EZSTAT_ADMIN_EMAIL", "with the password: the first user, made at first start")
     admin_password: str = _setting("", "EZSTAT_ADMIN_PASSWORD", "password of that first user", secret=True)
-    api_key: str = _setting("", "EZSTAT_API_KEY", "self-hosted key: works as account key and read key of the first account", secret=True)
+    api_key: str = _setting(
+        "", "EZSTAT_API_KEY", "self-hosted key: works as account key and read key of the first account", secret=True
+    )
     signup: bool = _setting(True, "EZSTAT_SIGNUP", "may strangers sign up (the set-up link always works once)")
     require_https: bool = _setting(False, "EZSTAT_REQUIRE_HTTPS", "refuse plain HTTP, as told by a trusted proxy")
-    trusted_proxies: str = _setting("", "EZSTAT_TRUSTED_PROXIES", "comma-separated networks whose X-Forwarded-For and -Proto count")
+    trusted_proxies: str = _setting(
+        "", "EZSTAT_TRUSTED_PROXIES", "comma-separated networks whose X-Forwarded-For and -Proto count"
+    )
 
     rate_limits: bool = _setting(True, "EZSTAT_RATE_LIMITS", "off: no rate limits at all")
     write_rate: int = _setting(100_000, "EZSTAT_WRITE_RATE", "points a second that one key may send, after its burst")
@@ -44,16 +50,27 @@ class Settings:
     public_rate: int = _setting(10, "EZSTAT_PUBLIC_RATE", "key-less requests a second from one address")
     login_rate: int = _setting(10, "EZSTAT_LOGIN_RATE", "sign-in tries a minute from one address, and for one e-mail")
 
-    smtp_url: str = _setting("", "EZSTAT_SMTP_URL", "smtp[s]://user:password@host:port; empty: mails are kept and shown to the operator", secret=True)
+    smtp_url: str = _setting(
+        "",
+        "EZSTAT_SMTP_URL",
+        "smtp[s]://user:password@host:port; empty: mails are kept and shown to the operator",
+        secret=True,
+    )
     mail_from: str = _setting("EzStat <ezstat@localhost>", "EZSTAT_MAIL_FROM", "sender of mails")
     webhook_allow: str = _setting("", "EZSTAT_WEBHOOK_ALLOW_CIDRS", "private networks that outgoing requests may reach")
 
-    partitions: int = _setting(1, "EZSTAT_PARTITIONS", "streams that points are spread over, by account; set before first start")
-    spool: bool = _setting(True, "EZSTAT_SPOOL", "off: answer 503 while NATS is away, instead of keeping points on disk")
+    partitions: int = _setting(
+        1, "EZSTAT_PARTITIONS", "streams that points are spread over, by account; set before first start"
+    )
+    spool: bool = _setting(
+        True, "EZSTAT_SPOOL", "off: answer 503 while NATS is away, instead of keeping points on disk"
+    )
     spool_bytes: int = _setting(512 << 20, "EZSTAT_SPOOL_BYTES", "size of the spool at which 503 begins")
     stream_bytes: int = _setting(8 << 30, "EZSTAT_STREAM_BYTES", "size of a points stream at which it refuses")
     writer_spacing: float = _setting(0.025, "EZSTAT_WRITER_SPACING", "pause of the writer between transactions")
-    scrub_interval: float = _setting(86_400.0, "EZSTAT_SCRUB_INTERVAL", "how often archive and streams are cleaned of deleted stats")
+    scrub_interval: float = _setting(
+        86_400.0, "EZSTAT_SCRUB_INTERVAL", "how often archive and streams are cleaned of deleted stats"
+    )
     import_bytes: int = _setting(10 << 30, "EZSTAT_IMPORT_BYTES", "largest import")
     hot_path: bool = _setting(True, "EZSTAT_HOT_PATH", "off: points take the ordinary FastAPI routes (for comparison)")
     http_workers: int = _setting(1, "EZSTAT_HTTP_WORKERS", "HTTP processes under `ezstat up`")
@@ -77,10 +94,13 @@ class Settings:
         return base64.urlsafe_b64encode(self.derive(purpose)).decode().rstrip("=")
 
 
+_SWITCH = {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}
+
+
 def _parse(kind: Any, env: str, text: str) -> Any:
     try:
         if kind in (bool, "bool"):
-            return {"on": True, "true": True, "1": True, "yes": True, "off": False, "false": False, "0": False, "no": False}[text.lower()]
+            return _SWITCH[text.lower()]
         if kind is Path:
             return Path(text)
         return kind(text)
@@ -91,4 +111,4 @@ def _parse(kind: Any, env: str, text: str) -> Any:
 def load(environ: Mapping[str, str]) -> Settings:
     """Settings from an environment. Raises `SettingError` for a value that can't be understood."""
     known = {f.metadata["env"]: f for f in fields(Settings)}
-    return Settings(**{f.name: _parse(f.type, env, environ[env]) for env, f in known.items() if environ.get(env, "") != ""})
+    return Settings(**{f.name: _parse(f.type, env, environ[env]) for env, f in known.items() if environ.get(env)})
