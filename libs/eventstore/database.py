@@ -1,0 +1,122 @@
+"""Postgres for a service's own tables: short transactions that see one account, under roles that can't see more."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+Role = Literal["ezstat_app", "ezstat_worker"]
+
+EVERYONE = "*"
+
+_SESSION: dict[Role, dict[str, str]] = {
+    # Requests must not pile up behind a slow query or a lock: better a 503 that can be tried again.
+    "ezstat_app": {
+        "statement_timeout": "5s",
+        "lock_timeout": "2s",
+        "idle_in_transaction_session_timeout": "15s",
+    },
+    "ezstat_worker": {
+        "statement_timeout": "120s",
+        "lock_timeout": "10s",
+        "idle_in_transaction_session_timeout": "60s",
+    },
+}
+_LINE = {
+    "connect_timeout": "3",
+    "keepalives_idle": "30",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    # A frozen server keeps its sockets open: without this a write would wait for minutes.
+    "tcp_user_timeout": "20000",
+}
+
+
+class DatabaseUnavailable(Exception):
+    """Postgres can't be reached, is too slow, or went away: try again later. A commit in flight may have happened."""
+
+
+class SetupError(Exception):
+    """The database is not as EzStat needs it, and a person has to change it; the message says how."""
+
+
+def session_conninfo(dsn: str, role: Role, account: str = "") -> str:
+    """Connection string of a session under `role` that sees `account` (`EVERYONE`: all) until it says otherwise."""
+    given = conninfo_to_dict(dsn)
+    wanted = {"role": role, "ezstat.account": account, **_SESSION[role]}
+    options = " ".join([str(given.get("options") or ""), *(f"-c {name}={value}" for name, value in wanted.items())])
+    line = {name: value for name, value in _LINE.items() if name not in given}
+    return make_conninfo(dsn, options=options.strip(), application_name=role, **line)
+
+
+def unavailable(error: psycopg.Error) -> DatabaseUnavailable:
+    """The `DatabaseUnavailable` for an error that time may heal."""
+    return DatabaseUnavailable(str(error).strip() or type(error).__name__)
+
+
+class Database:
+    """A pool of connections under one role. Nothing here fails at start because Postgres is down."""
+
+    def __init__(self, dsn: str, role: Role, *, size: int = 8) -> None:
+        self.dsn = dsn
+        self.role: Role = role
+        self._pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
+            session_conninfo(dsn, role),
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=size,
+            open=False,
+            timeout=2,
+            max_lifetime=1800,
+            # With the default of five minutes the pool backs off for up to a minute after an outage.
+            reconnect_timeout=2,
+            check=AsyncConnectionPool.check_connection,
+            name=f"{role}-pool",
+        )
+
+    async def open(self) -> None:
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def tenant(self, account: UUID) -> AsyncIterator[AsyncCursor[TupleRow]]:
+        """One transaction that sees the rows of one account only. Raises `DatabaseUnavailable`."""
+        async with self._transaction(str(account)) as cursor:
+            yield cursor
+
+    @asynccontextmanager
+    async def house(self) -> AsyncIterator[AsyncCursor[TupleRow]]:
+        """One transaction that sees every account: for sign-in and the like. Raises `DatabaseUnavailable`."""
+        async with self._transaction(EVERYONE) as cursor:
+            yield cursor
+
+    @asynccontextmanager
+    async def _transaction(self, account: str) -> AsyncIterator[AsyncCursor[TupleRow]]:
+        # BEGIN and the account in one round trip; the pool's context commits, or rolls back on an error.
+        begin = sql.SQL("begin; select set_config('ezstat.account', {}, true)").format(sql.Literal(account))
+        try:
+            async with self._pool.connection() as connection:
+                await connection.execute(begin)
+                yield connection.cursor()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise unavailable(error) from error
+
+    def connect(self) -> psycopg.Connection[TupleRow]:
+        """A connection of one's own that sees every account, for a follower's thread. Raises `DatabaseUnavailable`."""
+        return connect(self.dsn, self.role)
+
+
+def connect(dsn: str, role: Role = "ezstat_worker") -> psycopg.Connection[TupleRow]:
+    """A synchronous connection under `role` that sees every account. Raises `DatabaseUnavailable`."""
+    try:
+        return psycopg.connect(session_conninfo(dsn, role, EVERYONE))
+    except psycopg.OperationalError as error:
+        raise unavailable(error) from error
