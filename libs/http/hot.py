@@ -135,6 +135,9 @@ class HotRoute:
         self.answered[status] = self.answered.get(status, 0) + 1
 
 
+HotEntry = HotHandler | HotRoute
+
+
 @dataclass(frozen=True)
 class Guards:
     """Limits of every connection: seconds, bytes, and how many connections are served at once."""
@@ -164,12 +167,14 @@ class HotPaths:
 
     def __init__(
         self,
-        routes: Mapping[bytes, HotRoute],
+        routes: "Mapping[bytes, HotEntry]",
         guards: Guards | None = None,
         proxies: Proxies | None = None,
         require_https: bool = False,
     ) -> None:
-        self.routes = dict(routes)
+        self.routes: dict[bytes, HotRoute] = {
+            path: entry if isinstance(entry, HotRoute) else HotRoute(entry) for path, entry in routes.items()
+        }
         self.guards = guards or Guards()
         self.proxies = proxies or Proxies()
         self.require_https = require_https

@@ -1,13 +1,17 @@
 """The HTTP server of a process: uvicorn with the hot paths in front, and no habits of its own about signals."""
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 
 import uvicorn
-from uvicorn._types import ASGIApplication
+from starlette.types import ASGIApp
 
-from libs.http.hot import HotPaths
+from libs.http.hot import HotEntry, HotPaths
 from libs.http.protocol import HotProtocol
+from libs.http.proxies import Proxies
+from libs.runtime.settings import Settings
 
 
 class Server(uvicorn.Server):
@@ -22,7 +26,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: ASGIApplication, paths: HotPaths) -> Server:
+def make_server(app: ASGIApp, paths: HotPaths) -> Server:
     """A server, not yet listening: `await server.serve(sockets=[listening_socket])` runs it until `stop`.
 
     Concurrency and keep-alive are limited by the paths' guards. Proxies' headers are read by `Proxies`, lifespans are
@@ -42,3 +46,26 @@ def make_server(app: ASGIApplication, paths: HotPaths) -> Server:
         timeout_graceful_shutdown=5,
     )
     return Server(config)
+
+
+async def run(
+    app: ASGIApp,
+    hot: Mapping[bytes, HotEntry],
+    *,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    settings: Settings,
+) -> None:
+    """Answer HTTP on a listening socket until `stop` is set and what was asked is answered."""
+    paths = HotPaths(hot, proxies=Proxies(settings.trusted_proxies), require_https=settings.require_https)
+    server = make_server(app, paths)
+    stopping = asyncio.create_task(_stop_when_set(server, stop))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        stopping.cancel()
+
+
+async def _stop_when_set(server: Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    server.stop()

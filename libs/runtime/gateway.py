@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from libs.runtime.service import HttpSide, Route, Service
 
 if TYPE_CHECKING:
-    from libs.http.protocol import HotHandler
+    from libs.http.hot import HotEntry
 
 ASGI = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[MutableMapping[str, Any]], Awaitable[None]]],
@@ -74,9 +74,9 @@ def table(services: Sequence[Service]) -> list[Row]:
     return sorted(rows.values(), key=Row.precedence)
 
 
-def merge_hot(sides: Mapping[str, HttpSide]) -> "dict[bytes, HotHandler]":
+def merge_hot(sides: Mapping[str, HttpSide]) -> "dict[bytes, HotEntry]":
     """The hot paths of all services in one table."""
-    merged: dict[bytes, HotHandler] = {}
+    merged: dict[bytes, HotEntry] = {}
     for name, side in sides.items():
         for path, handler in side.hot.items():
             if path in merged:

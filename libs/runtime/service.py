@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from libs.http.protocol import HotHandler
+    from libs.http.hot import HotEntry
     from libs.runtime.process import Process
 
 MEBIBYTE = 1 << 20
@@ -40,7 +40,7 @@ class HttpSide:
     """What a service answers over HTTP. `hot` paths are answered before ASGI."""
 
     app: "FastAPI"
-    hot: "dict[bytes, HotHandler]" = field(default_factory=dict)
+    hot: "dict[bytes, HotEntry]" = field(default_factory=dict)
 
 
 class Command(Protocol):
