@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from libs.runtime.errors import CannotRun
 from libs.runtime.probes import http_status, postgres_answers, redis_answers
 
 LOOPBACK = "127.0.0.1"
@@ -24,13 +25,15 @@ NOBODY = 65534  # Postgres refuses to run as root; under root it runs as this us
 
 @dataclass(frozen=True)
 class Child:
-    """A server as a child process. `prepare` runs before each start; `ready` tells if it answers."""
+    """A server as a child process. `prepare` runs before each start; `ready` tells if it answers, `sick` if it
+    answers that it can't go on and must be started again."""
 
     name: str
     argv: tuple[str, ...]
     url: str
     ready: Callable[[], bool]
     prepare: Callable[[], None] = lambda: None
+    sick: Callable[[], bool] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -49,7 +52,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise RuntimeError("no free TCP port on loopback")
+    raise CannotRun("no free TCP port on loopback")
 
 
 def _first_outgoing_port() -> int:
@@ -63,7 +66,7 @@ def _first_outgoing_port() -> int:
 def _inside_wheel(module: str, *parts: str) -> Path:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise FileNotFoundError(
+        raise CannotRun(
             f"{module} is not installed: pip install 'ezstat[servers]', or name a server in the environment"
         )
     return Path(spec.origin).parent.joinpath(*parts)
@@ -91,7 +94,15 @@ def postgres(folder: Path, port: int, password: str) -> Child:
     }  # fmt: skip
     options = [word for name, value in tuned.items() for word in ("-c", f"{name}={value}")]
     argv = (*as_nobody, str(programs / "postgres"), "-D", str(data), *options)
-    return Child("postgres", argv, url, lambda: postgres_answers(LOOPBACK, port), prepare, signal.SIGINT, environ)
+    return Child(
+        "postgres",
+        argv,
+        url,
+        lambda: postgres_answers(LOOPBACK, port),
+        prepare,
+        stop_signal=signal.SIGINT,
+        environ=environ,
+    )
 
 
 def _initdb(command: list[str], folder: Path, password: str, environ: dict[str, str]) -> Path:
@@ -111,7 +122,7 @@ def _initdb(command: list[str], folder: Path, password: str, environ: dict[str, 
             check=True, cwd="/", env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
     except subprocess.CalledProcessError as error:
-        raise RuntimeError(f"initdb failed: {error.stderr.strip()}") from None
+        raise CannotRun(f"initdb failed: {error.stderr.strip()}") from None
     finally:
         secret.unlink()
     return data
@@ -121,7 +132,7 @@ def _as_nobody(must_reach: tuple[Path, ...]) -> tuple[str, ...]:
     """How root starts a program as nobody; with leave to pass closed folders where one is on the way (setpriv)."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise RuntimeError("as root, Postgres needs `setpriv` (util-linux) to run as another user")
+        raise CannotRun("as root, Postgres needs `setpriv` (util-linux) to run as another user")
     command: tuple[str, ...] = (setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
     folders = {parent for path in must_reach for parent in (path.absolute(), *path.absolute().parents)}
     if any(folder.exists() and not folder.stat().st_mode & 0o001 for folder in folders):
@@ -150,7 +161,11 @@ def nats(folder: Path, port: int, monitor_port: int, password: str, *, store_byt
 
     url = f"nats://ezstat:{password}@{LOOPBACK}:{port}"
     argv = (str(program), "-c", str(configuration))
-    return Child("nats", argv, url, lambda: http_status(LOOPBACK, monitor_port, "/healthz") == 200, prepare)
+
+    def health() -> int:
+        return http_status(LOOPBACK, monitor_port, "/healthz")
+
+    return Child("nats", argv, url, lambda: health() == 200, prepare, sick=lambda: health() == 503)
 
 
 def redis(folder: Path, port: int, password: str) -> Child:

@@ -20,11 +20,12 @@ from libs.runtime.settings import Settings
 if TYPE_CHECKING:
     from libs.bus.connect import Bus
     from libs.eventstore.database import Database
+    from libs.eventstore.database import Role as DatabaseRole
     from libs.http.keyring import KeyRing
     from libs.http.limits import Limiter
 
 Role = Literal["http", "work"]
-DATABASE_ROLES: dict[Role, str] = {"http": "ezstat_app", "work": "ezstat_worker"}
+DATABASE_ROLES: "dict[Role, DatabaseRole]" = {"http": "ezstat_app", "work": "ezstat_worker"}
 
 
 @dataclass

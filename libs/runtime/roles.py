@@ -12,26 +12,19 @@ from libs.runtime.gateway import dispatch, merge_hot
 from libs.runtime.process import Process, open_process
 from libs.runtime.service import HttpSide, Service
 from libs.runtime.settings import Settings
+from libs.runtime.tasks import background_tasks
 
 logger = logging.getLogger(__name__)
-
-
-class _Ended(Exception):
-    """Makes a task group cancel what still runs in it."""
 
 
 @asynccontextmanager
 async def running(process: Process) -> AsyncIterator[AsyncExitStack]:
     """The stack that services are entered on, while `process.tasks` is open. They leave first, then tasks that still
-    run are cancelled. An error in a task leaves through here."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            process.tasks = tasks
-            async with AsyncExitStack() as stack:
-                yield stack
-            raise _Ended
-    except* _Ended:
-        pass
+    run are cancelled."""
+    async with background_tasks() as tasks:
+        process.tasks = tasks
+        async with AsyncExitStack() as stack:
+            yield stack
 
 
 def stop_signals() -> asyncio.Event:
@@ -51,7 +44,9 @@ def keep_what_is_loaded() -> None:
 
 async def serve(settings: Settings, services: Sequence[Service], listener: socket.socket, name: str) -> None:
     """Answer HTTP on `listener` for these services until SIGTERM, then drain."""
-    from libs.http.server import run
+    from libs.http.hot import HotPaths
+    from libs.http.proxies import Proxies
+    from libs.http.server import make_server
 
     stop = stop_signals()
     async with open_process(settings, "http", name) as process, running(process) as stack:
@@ -59,8 +54,16 @@ async def serve(settings: Settings, services: Sequence[Service], listener: socke
         for service in services:
             if service.http is not None:
                 sides[service.name] = await stack.enter_async_context(service.http(process))
+        proxies = Proxies(settings.trusted_proxies)
+        paths = HotPaths(merge_hot(sides), proxies=proxies, require_https=settings.require_https)
+        server = make_server(dispatch(services, sides), paths)
         keep_what_is_loaded()
-        await run(dispatch(services, sides), merge_hot(sides), listener=listener, stop=stop, settings=settings)
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(server.serve(sockets=[listener]))
+            stopping = tasks.create_task(stop.wait())
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.stop()
 
 
 async def work(settings: Settings, services: Sequence[Service], name: str) -> None:

@@ -48,7 +48,7 @@ class Command(Protocol):
 
     `arguments` are the words after the name (parse them with argparse, `prog="ezstat keys create"`); the answer is
     the text to print, "" for none. It runs in a process of role "work" with everything open. Raise
-    `SystemExit("text")` when it can't be done.
+    `CannotRun("text")` when it can't be done.
     """
 
     def __call__(self, process: "Process", arguments: Sequence[str]) -> Awaitable[str]: ...

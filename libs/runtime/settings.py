@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from libs.runtime.errors import CannotRun
 
-class SettingError(ValueError):
+
+class SettingError(CannotRun):
     """A setting in the environment can't be understood; the message names it."""
 
 
@@ -112,3 +114,14 @@ def load(environ: Mapping[str, str]) -> Settings:
     """Settings from an environment. Raises `SettingError` for a value that can't be understood."""
     known = {f.metadata["env"]: f for f in fields(Settings)}
     return Settings(**{f.name: _parse(f.type, env, environ[env]) for env, f in known.items() if environ.get(env)})
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment that `load` reads the same settings from."""
+    return {
+        f.metadata["env"]: _text(value) for f in fields(Settings) if (value := getattr(settings, f.name)) != f.default
+    }
+
+
+def _text(value: object) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
