@@ -80,7 +80,7 @@ async def open_process(settings: Settings, role: Role, name: str) -> AsyncIterat
     from libs.bus.connect import Bus
     from libs.eventstore.database import Database
     from libs.http.keyring import KeyRing
-    from libs.http.limits import Limiter
+    from libs.http.limits import Limit, Limiter
 
     clock, ring_name = SystemClock(), new_ring_name()
     async with AsyncExitStack() as stack:
@@ -91,10 +91,11 @@ async def open_process(settings: Settings, role: Role, name: str) -> AsyncIterat
         stack.push_async_callback(database.close)
         cache = connect_redis(settings.redis_url)
         stack.push_async_callback(cache.aclose)
-        limiter = Limiter(cache, clock, workers=settings.http_workers, enabled=settings.rate_limits)
+        write = Limit(settings.write_rate, 1, settings.write_burst)
+        limiter = Limiter(cache, clock, workers=settings.http_workers, enabled=settings.rate_limits, write=write)
         ring = None
         if role == "http":
-            ring = KeyRing(bus, clock, name=ring_name, pepper=settings.derive("key-pepper"))
+            ring = KeyRing(bus, clock, limiter, name=ring_name, pepper=settings.derive("key-pepper"))
             await ring.start()
             stack.push_async_callback(ring.close)
         yield Process(
