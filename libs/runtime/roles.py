@@ -44,9 +44,7 @@ def keep_what_is_loaded() -> None:
 
 async def serve(settings: Settings, services: Sequence[Service], listener: socket.socket, name: str) -> None:
     """Answer HTTP on `listener` for these services until SIGTERM, then drain."""
-    from libs.http.hot import HotPaths
-    from libs.http.proxies import Proxies
-    from libs.http.server import make_server
+    from libs.http.server import run
 
     stop = stop_signals()
     async with open_process(settings, "http", name) as process, running(process) as stack:
@@ -54,16 +52,8 @@ async def serve(settings: Settings, services: Sequence[Service], listener: socke
         for service in services:
             if service.http is not None:
                 sides[service.name] = await stack.enter_async_context(service.http(process))
-        proxies = Proxies(settings.trusted_proxies)
-        paths = HotPaths(merge_hot(sides), proxies=proxies, require_https=settings.require_https)
-        server = make_server(dispatch(services, sides), paths)
         keep_what_is_loaded()
-        async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(server.serve(sockets=[listener]))
-            stopping = tasks.create_task(stop.wait())
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            server.stop()
+        await run(dispatch(services, sides), merge_hot(sides), listener=listener, stop=stop, settings=settings)
 
 
 async def work(settings: Settings, services: Sequence[Service], name: str) -> None:
