@@ -271,7 +271,8 @@ async def sessions_in(cursor: Cursor, account_id: UUID, user_id: UUID) -> list[U
 async def key_facts(cursor: Cursor, digest: bytes, peppered: bytes) -> KeyFacts | None:
     """What a presented secret is: a live key or a session, by its digest. Needs `house`."""
     await cursor.execute(
-        "select k.id, k.account, k.kind, k.mode, k.scopes, k.user_id, k.site, k.expires_at, m.role, a.joiner, a.unlimited"
+        "select k.id, k.account, k.kind, k.mode, k.scopes, k.user_id, k.site, k.expires_at, m.role, a.joiner,"
+        " a.unlimited"
         " from accounts.keys k join accounts.accounts a on a.account = k.account"
         " left join accounts.members m on m.account = k.account and m.user_id = k.user_id"
         " where k.digest in (%(digest)s, %(peppered)s) and k.digest = case k.kind when 'ez' then %(peppered)s"

@@ -1,0 +1,137 @@
+"""Signing in and out."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from libs.contracts.accounts import KeyFacts
+from libs.eventstore.store import NotFound
+from services.accounts import queries, secrets
+from services.accounts.application.context import Context, actor, change, hexdigest
+from services.accounts.domain import Account, Invalid, Session, User, check_password, clean_email
+
+ABSOLUTE = 30 * 86_400.0  # seconds after which a session ends, used or not
+
+
+class WrongCredentials(Exception):
+    """No such person, or not their password; the answer never says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedIn:
+    """`secret` is the value of the session cookie; nobody can read it again."""
+
+    secret: str
+    session: UUID
+    user: UUID
+    account: UUID
+
+
+def start_session(context: Context, account: UUID, user: UUID, client: str) -> tuple[Session, str]:
+    """A new session and its secret; the caller saves it. `client` is what the browser says of itself."""
+    secret = secrets.session_secret()
+    session = Session(
+        account=account,
+        user=user,
+        digest=hexdigest(secret),
+        client=_printable(client)[:200],
+        expires_at=context.clock.now() + ABSOLUTE,
+    )
+    return session, secret
+
+
+async def sign_in(context: Context, email: str, password: str, client: str, account: UUID | None = None) -> SignedIn:
+    """A session in `account`, or in the first that the person belongs to. Raises `WrongCredentials`.
+
+    Known and unknown addresses cost the same work.
+    """
+    user = await _find_user(context, email)
+    if not await context.passwords.verify(password, user and user.password_hash) or user is None:
+        raise WrongCredentials
+    if context.passwords.outdated(user.password_hash):
+        fresh = await context.passwords.hash(password)
+        await change(context, user.id, lambda known: known.change_password(fresh))
+    return await _open_session(context, user.id, user.email, client, account)
+
+
+async def _find_user(context: Context, email: str) -> queries.UserRow | None:
+    try:
+        address = clean_email(email)
+    except Invalid:
+        address = ""  # nobody has it, and finding that out takes as long as for any other
+    async with context.database.house() as cursor:
+        return await queries.user_by_email(cursor, address)
+
+
+async def _open_session(context: Context, user: UUID, email: str, client: str, account: UUID | None) -> SignedIn:
+    async with context.database.house() as cursor:
+        belongs_to = [membership.account for membership in await queries.memberships(cursor, user)]
+    if account is None or account not in belongs_to:
+        account = belongs_to[0] if belongs_to else None
+    if account is None:
+        return await _start_over(context, user, email, client)
+    session, secret = start_session(context, account, user, client)
+    await context.store.save(session)
+    return SignedIn(secret=secret, session=session.id, user=user, account=account)
+
+
+async def _start_over(context: Context, user: UUID, email: str, client: str) -> SignedIn:
+    """Who was removed from the last account they were in gets an empty one of their own."""
+    account = Account(name=email.partition("@")[0], timezone="UTC", first=False, unlimited=False)
+    account.join(user, email, "owner")
+    session, secret = start_session(context, account.id, user, client)
+    await context.store.save(account, session)
+    return SignedIn(secret=secret, session=session.id, user=user, account=account.id)
+
+
+async def switch(context: Context, caller: KeyFacts, account: UUID, client: str) -> SignedIn:
+    """A new session of the same person in another of their accounts; the old one ends. Raises `NotFound`."""
+    user = _person(caller)
+    async with context.database.house() as cursor:
+        belongs_to = [membership.account for membership in await queries.memberships(cursor, user)]
+    if account not in belongs_to:
+        raise NotFound(str(account))
+    session, secret = start_session(context, account, user, client)
+    await context.store.save(session)
+    await end_session(context, caller.key_id, actor(caller))
+    return SignedIn(secret=secret, session=session.id, user=user, account=account)
+
+
+async def end_session(context: Context, session: UUID, by: str) -> bool:
+    """End a session everywhere. False: some ring could not be asked to drop it yet."""
+    try:
+        ended: Session = await change(context, session, lambda known: known.end(by))
+    except NotFound:
+        return True
+    return await context.barrier.drop(bytes.fromhex(ended.digest))
+
+
+async def end_other_sessions(context: Context, user: UUID, keep: UUID | None, by: str) -> bool:
+    """End all of a person's sessions but one."""
+    async with context.database.house() as cursor:
+        rows = [row for row in await queries.sessions(cursor, user) if row.id != keep]
+    gone: list[Session] = [await context.store.get(row.id) for row in rows]
+    for session in gone:
+        session.end(by)
+    await context.store.save(*gone)
+    return await context.barrier.drop(*(row.digest for row in rows))
+
+
+async def change_password(context: Context, caller: KeyFacts, old: str, new: str) -> bool:
+    """A new password; every other session of the person ends. Raises `WrongCredentials`, `Invalid`."""
+    check_password(new)
+    user: User = await context.store.get(_person(caller))
+    if not await context.passwords.verify(old, user.password_hash):
+        raise WrongCredentials
+    fresh = await context.passwords.hash(new)
+    await change(context, user.id, lambda known: known.change_password(fresh))
+    return await end_other_sessions(context, user.id, caller.key_id, actor(caller))
+
+
+def _person(caller: KeyFacts) -> UUID:
+    if caller.user is None:
+        raise NotFound("user")
+    return caller.user
+
+
+def _printable(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())
