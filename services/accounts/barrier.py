@@ -9,16 +9,12 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from uuid import UUID
 
-import nats.errors
 from libs.bus.connect import Bus
-from nats.aio.msg import Msg
-
+from libs.bus.errors import BusUnavailable
 from libs.contracts.accounts import RING_DROP, RING_LEFT, RingBeat, RingDrop, RingDropped
-from libs.contracts.envelope import decode, encode
-from libs.eventstore.database import Database
+from libs.eventstore.database import Database, DatabaseUnavailable
 from services.accounts import queries
 
 _DEADLINE = 2.5  # seconds that a revocation waits for rings
@@ -26,56 +22,52 @@ _FORGOTTEN = "1 day"  # a ring that was silent for so long is gone with its mach
 
 
 class Barrier:
-    """Asks rings to drop keys. Call `start` once the bus is there or not: it listens as soon as it is."""
+    """Asks rings to drop keys. `start` returns at once; it listens as soon as the bus is there."""
 
     def __init__(self, bus: Bus, database: Database, deadline: float = _DEADLINE) -> None:
         self._bus = bus
         self._database = database
         self._deadline = deadline
-        self._waiting: set[_Round] = set()
+        self._rounds: set[_Round] = set()
 
     async def start(self) -> None:
         await self._bus.listen(RING_LEFT, RingBeat, self._left)
 
     async def drop(self, *digests: bytes, account: UUID | None = None) -> bool:
-        """True when no ring can accept these keys any more. Call it after the commit."""
+        """True when no ring can accept these keys (or any of the account) any more. Call it after the commit."""
         if not digests and account is None:
             return True
-        return await self._ask(RingDrop(digests=digests, account=account))
-
-    async def _ask(self, message: RingDrop) -> bool:
         try:
-            async with asyncio.timeout(self._deadline):
-                # Read after the commit: a ring that comes later reads the revoked key.
-                async with self._database.house() as cursor:
-                    waiting = _Round(await queries.rings(cursor))
-                return await self._hear(message, waiting)
-        except (TimeoutError, nats.errors.Error):
+            # Read after the commit: a ring that comes later reads the revoked key.
+            async with self._database.house() as cursor:
+                asked = _Round(await queries.rings(cursor))
+            return await self._ask(RingDrop(digests=digests, account=account), asked)
+        except (BusUnavailable, DatabaseUnavailable):
             return False
 
-    async def _hear(self, message: RingDrop, waiting: "_Round") -> bool:
-        async def heard(answer: Msg) -> None:
-            waiting.gone(decode(answer.data, RingDropped).ring)
-
-        client = self._bus.nc
-        inbox = client.new_inbox()
-        subscription = await client.subscribe(inbox, cb=heard)
-        self._waiting.add(waiting)
+    async def _ask(self, message: RingDrop, asked: "_Round") -> bool:
+        asked.gone(*[ring for ring in asked.rings if _is_dead_here(ring)])
+        self._rounds.add(asked)
+        survey = asyncio.create_task(
+            self._bus.survey(RING_DROP, message, RingDropped, within=self._deadline, enough=asked.heard)
+        )
+        all_gone = asyncio.create_task(asked.done.wait())
         try:
-            await client.publish(RING_DROP, encode(message), reply=inbox)
-            waiting.gone(*[ring for ring in waiting.rings if _is_dead_here(ring)])
-            await waiting.done.wait()
-            return True
+            await asyncio.wait((survey, all_gone), return_when=asyncio.FIRST_COMPLETED)
+            if survey.done():
+                await survey  # raises what it met
+            return asked.done.is_set()
         finally:
-            self._waiting.discard(waiting)
-            with suppress(nats.errors.Error):
-                await subscription.unsubscribe()
+            self._rounds.discard(asked)
+            survey.cancel()
+            all_gone.cancel()
+            await asyncio.gather(survey, all_gone, return_exceptions=True)
 
     async def _left(self, beat: RingBeat) -> None:
         """A ring ended, or the supervisor saw its process dead (`<host>:<pid>:*`)."""
-        for waiting in self._waiting:
-            waiting.gone(*[ring for ring in waiting.rings if _matches(ring, beat.ring)])
         prefix, star, _ = beat.ring.partition("*")
+        for asked in self._rounds:
+            asked.gone(*[ring for ring in asked.rings if (ring.startswith(prefix) if star else ring == prefix)])
         async with self._database.house() as cursor:
             if star:
                 await cursor.execute("delete from accounts.rings where starts_with(ring, %s)", (prefix,))
@@ -96,9 +88,9 @@ class _Round:
         if not self.rings:
             self.done.set()
 
-
-def _matches(ring: str, pattern: str) -> bool:
-    return ring.startswith(pattern[:-1]) if pattern.endswith("*") else ring == pattern
+    def heard(self, answers: list[RingDropped]) -> bool:
+        self.gone(answers[-1].ring)
+        return self.done.is_set()
 
 
 def _is_dead_here(ring: str) -> bool:

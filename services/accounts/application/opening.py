@@ -108,7 +108,7 @@ async def ensure_first_account(context: Context) -> UUID | None:
     async with context.database.house() as cursor:
         first = await queries.first_account(cursor)
     if first is not None or not context.settings.api_key:
-        return first and first.account
+        return first.account if first else None
     account = Account(name="EzStat", timezone="UTC", first=True, unlimited=True)
     try:
         await context.store.save(account)

@@ -45,7 +45,8 @@ async def sign_in(context: Context, email: str, password: str, client: str, acco
     Known and unknown addresses cost the same work.
     """
     user = await _find_user(context, email)
-    if not await context.passwords.verify(password, user and user.password_hash) or user is None:
+    right = await context.passwords.verify(password, user.password_hash if user else None)
+    if user is None or not right:
         raise WrongCredentials
     if context.passwords.outdated(user.password_hash):
         fresh = await context.passwords.hash(password)
