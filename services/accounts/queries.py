@@ -268,6 +268,15 @@ async def sessions_in(cursor: Cursor, account_id: UUID, user_id: UUID) -> list[U
     return [row[0] for row in await cursor.fetchall()]
 
 
+async def keys_and_sessions_ever(cursor: Cursor, account_id: UUID) -> list[UUID]:
+    """Ids of every key and session that an account ever had, ended ones too, as the audit log knows them."""
+    await cursor.execute(
+        "select target from accounts.audit where account = %s and action in ('key.issued', 'session.started')",
+        (account_id,),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def key_facts(cursor: Cursor, digest: bytes, peppered: bytes) -> KeyFacts | None:
     """What a presented secret is: a live key or a session, by its digest. Needs `house`."""
     await cursor.execute(

@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 from libs.eventstore.store import Conflict, StaleAggregate
 from services.accounts import queries
-from services.accounts.application.context import Context
+from services.accounts.application.context import Also, Context
 from services.accounts.application.signing import SignedIn, start_session
 from services.accounts.domain import Account, Invalid, Refused, User, check_password, clean_email, clean_label
 
@@ -70,7 +70,9 @@ async def is_unclaimed(context: Context) -> bool:
         return first is None or not await queries.has_members(cursor, first.account)
 
 
-async def register(context: Context, who: Newcomer, password_hash: str, client: str, *, verified: bool) -> SignedIn:
+async def register(
+    context: Context, who: Newcomer, password_hash: str, client: str, *, verified: bool, also: Also | None = None
+) -> SignedIn:
     """User, account and session in one transaction. Raises `Refused` (`email_taken`)."""
     for _ in range(_TRIES):
         account = await _claim_or_open(context, who)
@@ -79,7 +81,7 @@ async def register(context: Context, who: Newcomer, password_hash: str, client: 
         account.join(user.id, who.email, "owner")
         session, secret = start_session(context, account.id, user.id, client)
         try:
-            await context.store.save(user, account, session)
+            await context.store.save(user, account, session, also=also)
         except Conflict as conflict:
             if conflict.constraint == "users_email":
                 raise Refused("email_taken", "there is a user with this address already") from None
