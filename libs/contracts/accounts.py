@@ -11,10 +11,13 @@ KeyKind = Literal["account", "user_token", "site", "read", "ez", "self_hosted", 
 Mode = Literal["live", "test"]
 Role = Literal["owner", "member", "viewer"]
 
+KEY_PEPPER = "ez-key-pepper"  # purpose of `Settings.derive` for digests of adopted keys
+
 RESOLVE_KEY = "accounts.resolve-key"
 RING_DROP = "ring.drop"
 RING_BEAT = "ring.beat"
 RING_LEFT = "ring.left"
+RING_USED = "ring.used"
 
 
 class AccountOpened(Event, frozen=True, kw_only=True):
@@ -81,7 +84,7 @@ class KeyResolved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyUsed(msgspec.Struct, frozen=True, kw_only=True):
-    """Sent by rings about once a minute, core NATS, subject `ring.used`: key id -> Unix seconds of its last use."""
+    """Sent by rings about once a minute, core NATS, subject `RING_USED`: key id -> Unix seconds of its last use."""
 
     used: dict[UUID, float]
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from libs.contracts.accounts import KEY_PEPPER
 from libs.runtime.clock import Clock, SystemClock
 from libs.runtime.settings import Settings
 
@@ -95,7 +96,7 @@ async def open_process(settings: Settings, role: Role, name: str) -> AsyncIterat
         limiter = Limiter(cache, clock, workers=settings.http_workers, enabled=settings.rate_limits, write=write)
         ring = None
         if role == "http":
-            ring = KeyRing(bus, clock, limiter, name=ring_name, pepper=settings.derive("key-pepper"))
+            ring = KeyRing(bus, clock, limiter, name=ring_name, pepper=settings.derive(KEY_PEPPER))
             await ring.start()
             stack.push_async_callback(ring.close)
         yield Process(

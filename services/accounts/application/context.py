@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from libs.contracts.accounts import KeyFacts
+from libs.contracts.accounts import KEY_PEPPER, KeyFacts
 from libs.eventstore.database import Database
 from libs.eventstore.store import EventStore, StaleAggregate
 from libs.runtime.clock import Clock
@@ -33,7 +33,7 @@ class Context:
     @property
     def pepper(self) -> bytes:
         """For digests of adopted keys; the same in every process that has the installation's secret."""
-        return self.settings.derive("ez-key-pepper")
+        return self.settings.derive(KEY_PEPPER)
 
 
 def actor(caller: KeyFacts) -> str:
