@@ -274,10 +274,10 @@ class Bus:
 
     async def close(self) -> None:
         """Leave. Callbacks of `on_lost` run, so that nobody waits for what won't come."""
-        if self._task is not None:
+        while self._task is not None and not self._task.done():
+            # More than once if need be: nats-py swallows a cancellation that meets it while it connects.
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task}, timeout=0.1)
         if self.connected:
             self._connected.clear()
             for callback in self._lost:

@@ -133,7 +133,10 @@ def _as_nobody(must_reach: tuple[Path, ...]) -> tuple[str, ...]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise CannotRun("as root, Postgres needs `setpriv` (util-linux) to run as another user")
-    command: tuple[str, ...] = (setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    # With a new user the kernel forgets which signal the parent's death sends; setpriv sets it again.
+    command: tuple[str, ...] = (
+        setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--pdeathsig=INT"
+    )  # fmt: skip
     folders = {parent for path in must_reach for parent in (path.absolute(), *path.absolute().parents)}
     if any(folder.exists() and not folder.stat().st_mode & 0o001 for folder in folders):
         command += ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")

@@ -56,7 +56,9 @@ class Redaction(logging.Filter):
         return True
 
 
-_ORDINARY = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
+_ORDINARY = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
+    "message", "asctime", "taskName", "color_message"
+}  # fmt: skip
 
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:
@@ -66,8 +68,7 @@ def extras(record: logging.LogRecord) -> dict[str, Any]:
 
 class HumanFormatter(logging.Formatter):
     def __init__(self, process: str) -> None:
-        super().__init__(f"%(asctime)s %(levelname)-7s {process:<8} %(message)s", "%H:%M:%S")
-        self.default_msec_format = "%s.%03d"
+        super().__init__(f"%(asctime)s.%(msecs)03d %(levelname)-7s {process:<8} %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
         more = " ".join(f"{name}={value}" for name, value in extras(record).items())
@@ -103,5 +104,5 @@ def set_up(process: str, style: str, level: str) -> None:
     handler.setFormatter(JsonFormatter(process) if style == "json" else HumanFormatter(process))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
-    for noisy in ("httpx", "httpcore", "asyncio", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "asyncio", "uvicorn"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
