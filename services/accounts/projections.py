@@ -4,17 +4,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.domain import DomainEventProtocol
 from psycopg import Cursor, sql
 from psycopg.types.json import Jsonb
 
+from libs.eventstore.events import DomainEvent
 from services.accounts.domain import Account, ApiKey, Session, User
 
 # What `rebuild` may empty before it replays the events; everything else in the schema is state that is not history.
 PROJECTED = ("accounts", "users", "members", "invitations", "keys", "sessions")
 
 
-def project(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
+def project(cursor: Cursor[Any], event: DomainEvent) -> None:
     """Apply one event to the tables. Violations of `users_email`, `keys_digest`, `accounts_first` refuse the commit."""
     match event:
         case User.Registered() | User.Verified() | User.PasswordChanged():
@@ -35,7 +35,7 @@ def forget_projected(cursor: Cursor[Any]) -> None:
     cursor.execute("delete from accounts.audit where source = 'accounts'")
 
 
-def _project_user(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
+def _project_user(cursor: Cursor[Any], event: DomainEvent) -> None:
     match event:
         case User.Registered():
             cursor.execute(
@@ -51,7 +51,7 @@ def _project_user(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
             )
 
 
-def _project_account(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
+def _project_account(cursor: Cursor[Any], event: DomainEvent) -> None:
     account = event.originator_id
     match event:
         case Account.Opened():
@@ -102,7 +102,7 @@ def _project_account(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> No
                 )
 
 
-def _project_key(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
+def _project_key(cursor: Cursor[Any], event: DomainEvent) -> None:
     match event:
         case ApiKey.Issued():
             cursor.execute(
@@ -129,7 +129,7 @@ def _project_key(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
             )
 
 
-def _project_session(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
+def _project_session(cursor: Cursor[Any], event: DomainEvent) -> None:
     match event:
         case Session.Started():
             cursor.execute(
@@ -150,7 +150,7 @@ def _project_session(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> No
             cursor.execute("delete from accounts.uses where key_id = %s", (event.originator_id,))
 
 
-def _log(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
+def _log(cursor: Cursor[Any], event: DomainEvent) -> None:
     """A row of the audit log, for events that belong to an account."""
     entry = _entry(event)
     if entry is None:
@@ -163,7 +163,7 @@ def _log(cursor: Cursor[Any], event: DomainEventProtocol[Any]) -> None:
     )
 
 
-def _entry(event: DomainEventProtocol[Any]) -> tuple[UUID, str, str, UUID | None, dict[str, str]] | None:
+def _entry(event: DomainEvent) -> tuple[UUID, str, str, UUID | None, dict[str, str]] | None:
     """(account, action, actor, target, detail) of an event; never a digest."""
     id_: UUID = event.originator_id
     match event:

@@ -1,16 +1,15 @@
 """What the others are told: accounts and keys come and go; people and sessions stay in here."""
 
 from collections.abc import Sequence
-from typing import Any, cast
-
-from eventsourcing.domain import DomainEventProtocol
+from typing import cast
 
 from libs.contracts.accounts import AccountClosed, AccountOpened, KeyIssued, KeyKind, KeyRevoked
 from libs.contracts.envelope import Event
+from libs.eventstore.events import DomainEvent
 from services.accounts.domain import Account, ApiKey
 
 
-def publish(event: DomainEventProtocol[Any]) -> Sequence[Event]:
+def publish(event: DomainEvent) -> Sequence[Event]:
     """The public contract of a private event, or nothing."""
     match event:
         case Account.Opened():
