@@ -1,14 +1,14 @@
 -- What a service remembers of the streams it follows. Runs with search_path set to the service's own schema.
 -- `partition` comes first in every key, so that the rows can be spread over machines by it; it is 0 for events.
 
--- How far a follower is: the stream sequence, and for events the producer's own position, which outlives the stream.
+-- How far a follower is: the stream sequence (of the stream made at `stream_created`: a new stream counts from 1 again)
+-- and, for events, the producer's own position, which outlives the stream.
 create table if not exists positions (
     partition int not null,
     follower text not null,
     position bigint not null default 0,
+    stream_created timestamptz,
     source_position bigint not null default 0,
-    failing bigint not null default 0,
-    failures int not null default 0,
     moved_at timestamptz not null default now(),
     primary key (partition, follower)
 ) with (fillfactor = 10);
@@ -37,8 +37,9 @@ create index if not exists items_by_age on items (partition, follower, received)
 create table if not exists parked (
     partition int not null,
     follower text not null,
-    sequence bigint not null,
+    id bigint generated always as identity,
     stream text not null,
+    sequence bigint not null,
     subject text not null,
     headers jsonb not null,
     body bytea not null,
@@ -47,5 +48,7 @@ create table if not exists parked (
     announced boolean not null default false,
     replay_asked boolean not null default false,
     replayed_at timestamptz,
-    primary key (partition, follower, stream, sequence)
+    primary key (partition, follower, id)
 );
+create index if not exists parked_to_do on parked (partition, follower)
+    where not announced or (replay_asked and replayed_at is null);

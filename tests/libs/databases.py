@@ -15,5 +15,6 @@ def fresh_database(url: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        yield make_conninfo(url, dbname=name)
+    yield make_conninfo(url, dbname=name)
+    with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
