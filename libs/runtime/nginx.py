@@ -6,7 +6,7 @@ What is printed belongs into the `http` block (`/etc/nginx/conf.d/`).
 from collections.abc import Mapping, Sequence
 
 from libs.http.dialects import dialect_of
-from libs.http.errors import ApiError, TooLarge, Unavailable
+from libs.http.errors import ApiError, BadRequest, HeadTooLarge, NotFound, RequestTimeout, TooLarge, Unavailable
 from libs.runtime.gateway import KEY_PARAMETERS, Row, table
 from libs.runtime.service import MEBIBYTE, Service
 
@@ -54,9 +54,7 @@ server {{
     proxy_read_timeout 30s;
     proxy_next_upstream off;  # a point that is sent to a second server would be counted twice
 
-    error_page 413 @too_large;
-    error_page 502 503 504 @unavailable;
-
+{error_pages}
     location / {{
         proxy_pass http://$ezstat_service;
     }}
@@ -65,22 +63,25 @@ server {{
     }}
 """
 
-_REFUSALS = """\
-    location @too_large {
+# Ordinary locations, not named ones: nginx can't go to those for a request line that it could not read.
+_REFUSAL = """\
+    location = /.refused/{name} {{
         internal;
         default_type application/json;
-        add_header X-Request-Id $request_id always;
-        return 413 $ezstat_too_large;
-    }
-    location @unavailable {
-        internal;
-        default_type application/json;
-        add_header Retry-After 5 always;
-        add_header X-Request-Id $request_id always;
-        return 503 $ezstat_unavailable;
-    }
-}
+        add_header X-Request-Id $request_id always;{more}
+        return {status} $ezstat_{name};
+    }}
 """
+
+# nginx's statuses -> what the house says
+_REFUSALS: dict[tuple[int, ...], ApiError] = {
+    (400, 405, 414, 501): BadRequest(),
+    (404,): NotFound(),
+    (408,): RequestTimeout(),
+    (413,): TooLarge(),
+    (494,): HeadTooLarge(),
+    (500, 502, 503, 504): Unavailable(),
+}
 
 
 def configuration(
@@ -91,7 +92,12 @@ def configuration(
     names = dict.fromkeys(row.service for row in rows)
     parts = [_HEAD, _key_map(), _service_map(rows), _logged_map(rows), _LOGGING, _refusal_maps(rows)]
     parts += [_upstream(name, (upstreams or {}).get(name, f"{name}:8000")) for name in names]
-    parts += [_SERVER.format(listen=listen, body=MEBIBYTE), *_locations(rows), _REFUSALS]
+    parts += [
+        _SERVER.format(listen=listen, body=MEBIBYTE, error_pages=_error_pages()),
+        *_locations(rows),
+        *_refusals(),
+        "}\n",
+    ]
     return "\n".join(parts)
 
 
@@ -125,11 +131,15 @@ def _upstream(service: str, addresses: str) -> str:
 
 def _refusal_maps(rows: Sequence[Row]) -> str:
     """What nginx answers by itself, in the dialect of the path."""
-    errors = {"ezstat_too_large": TooLarge(), "ezstat_unavailable": Unavailable()}
-    return "\n".join(_refusal_map(variable, error, rows) for variable, error in errors.items())
+    return "\n".join(_refusal_map(error, rows) for error in _REFUSALS.values())
 
 
-def _refusal_map(variable: str, error: ApiError, rows: Sequence[Row]) -> str:
+def _error_pages() -> str:
+    pages = [(" ".join(map(str, statuses)), error.code) for statuses, error in _REFUSALS.items()]
+    return "".join(f"    error_page {statuses} = /.refused/{code};\n" for statuses, code in pages)
+
+
+def _refusal_map(error: ApiError, rows: Sequence[Row]) -> str:
     ordinary = dialect_of("/")
     lines = [f"    default {_quoted(ordinary.body(error))};"]
     for row in rows:
@@ -138,7 +148,18 @@ def _refusal_map(variable: str, error: ApiError, rows: Sequence[Row]) -> str:
             dialect = dialect_of(row.route.path.rstrip("/") + "/")
         if dialect is not ordinary:
             lines.append(f'    "~{row.pattern}" {_quoted(dialect.body(error))};')
-    return "\n".join([f'map "$ezstat_key $request_uri" ${variable} {{', *lines, "}\n"])
+    return "\n".join([f'map "$ezstat_key $request_uri" $ezstat_{error.code} {{', *lines, "}\n"])
+
+
+def _refusals() -> list[str]:
+    return [
+        _REFUSAL.format(
+            name=error.code,
+            status=error.status,
+            more="".join(f"\n        add_header {header} {value} always;" for header, value in error.headers.items()),
+        )
+        for error in _REFUSALS.values()
+    ]
 
 
 def _quoted(body: bytes) -> str:

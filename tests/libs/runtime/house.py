@@ -33,11 +33,6 @@ def app(name):
     @app.get("/readyz")
     def health():
         return {"ok": True}
-    @app.api_route("/{path:path}", methods=["GET", "POST"])
-    async def echo(request: Request):
-        forwarded = {k: v for k, v in request.headers.items() if k.startswith("x-forwarded") or k == "host"}
-        return {"service": name, "path": request.scope["raw_path"].decode(), "query": request.url.query,
-                "pid": os.getpid(), "forwarded": forwarded, "size": len(await request.body())}
     @app.get("/live")
     async def live():
         from fastapi.responses import StreamingResponse
@@ -45,6 +40,11 @@ def app(name):
             yield "data: first\\n\\n"
             await asyncio.sleep(60)
         return StreamingResponse(lines(), media_type="text/event-stream")
+    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    async def echo(request: Request):
+        forwarded = {k: v for k, v in request.headers.items() if k.startswith("x-forwarded") or k == "host"}
+        return {"service": name, "path": request.scope["raw_path"].decode(), "query": request.url.query,
+                "pid": os.getpid(), "forwarded": forwarded, "size": len(await request.body())}
     return app
 
 def service(name, routes, **more):
