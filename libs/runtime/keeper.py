@@ -100,15 +100,17 @@ class Keeper:
     async def stop(self, patience: float) -> None:
         """Ask it to end; kill it when `patience` seconds were not enough."""
         self._stopping = True
-        if self._process is None or self._process.returncode is not None:
-            return
-        self._signal(self.program.stop_signal)
-        try:
-            await asyncio.wait_for(self._process.wait(), patience)
-        except TimeoutError:
-            logger.warning("%s did not stop in %.0f s and is killed", self.program.name, patience)
-            self.kill()
-            await self._process.wait()
+        process = self._process
+        if process is not None and process.returncode is None:
+            self._signal(self.program.stop_signal)
+            try:
+                await asyncio.wait_for(process.wait(), patience)
+            except TimeoutError:
+                logger.warning("%s did not stop in %.0f s and is killed", self.program.name, patience)
+                self.kill()
+                await process.wait()
+        self.component.pid = None
+        self.changed()
 
     def kill(self) -> None:
         self._stopping = True

@@ -25,7 +25,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # the same name with a value in quotes that holds blanks
     (re.compile(rf"""(?i)(["'](?:{_HIDDEN_NAMES})["']\s*:\s*b?["'])[^"']+"""), rf"\1{HIDDEN}"),
     # `key` is a stat's name in /c and /v: hidden only when it looks like a key
-    (re.compile(r"(?i)(?<![a-z0-9_])(key[\"']?\s*(?:=|:)\s*[\"']?)(?=[\w-]*\d)[\w-]{24,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"(?i)(?<![a-z0-9_])(key[\"']?\s*(?:=|:)\s*[\"']?)(?=[\w-]*\d)[\w-]{20,}"), rf"\1{HIDDEN}"),
     # what is a key by its own look, wherever it stands
     (re.compile(r"\b(?:ss_live|ss_test|sk_live|sk_test|ezi_sk|aiz_live|whsec|shr|st)_[A-Za-z0-9_+/=-]{8,}"), HIDDEN),
     (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s@/]+@"), rf"\1{HIDDEN}@"),
