@@ -1,0 +1,1 @@
+"""Bucketed time series in Postgres: minute and hour rollups, days derived from hours."""

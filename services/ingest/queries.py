@@ -1,0 +1,94 @@
+"""SQL reads -> plain structs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
+
+from libs.contracts.accounts import Mode
+from libs.contracts.ingest import Kind
+
+Cursor = AsyncCursor[TupleRow]
+
+
+class StatRow(msgspec.Struct, frozen=True):
+    """A stat as people see it."""
+
+    id: UUID
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    colour: str
+    pinned: bool
+    created_at: datetime
+    last_point_at: datetime | None
+
+
+_STAT = """
+select s.id, s.name, s.kind, s.unit, s.description, s.colour, s.pinned, s.created_at, recent.last_at
+from ingest.stats s
+left join lateral (
+    select max(last_at) as last_at from (
+        select h.last_at from ingest.hours h
+        where h.partition = %(partition)s and h.stat = s.id order by h.bucket desc limit 1
+    ) newest
+) recent on true
+"""
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text) if len(text) == 36 else None
+    except ValueError:
+        return None
+
+
+async def stats_by_names(
+    cursor: Cursor, names: Sequence[tuple[UUID, Mode, str]]
+) -> dict[tuple[UUID, Mode, str], tuple[UUID, Kind]]:
+    """(account, mode, name) -> (id, kind) of those that exist."""
+    await cursor.execute(
+        "select s.account, s.mode, s.name, s.id, s.kind from ingest.stats s"
+        " join unnest(%s::uuid[], %s::text[], %s::text[]) w(account, mode, name)"
+        " on s.account = w.account and s.mode = w.mode and s.name = w.name",
+        ([a for a, _, _ in names], [m for _, m, _ in names], [n for _, _, n in names]),
+    )
+    return {(account, mode, name): (stat, kind) for account, mode, name, stat, kind in await cursor.fetchall()}
+
+
+async def stat(cursor: Cursor, account: UUID, mode: Mode, name: str, partition: int) -> StatRow | None:
+    """A stat by its name; failing that, by its id."""
+    by_id = _uuid(name)
+    await cursor.execute(
+        _STAT + "where s.account = %(account)s and s.mode = %(mode)s and (s.name = %(name)s or s.id = %(id)s)"
+        " order by s.name = %(name)s desc limit 1",
+        {"partition": partition, "account": account, "mode": mode, "name": name, "id": by_id},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else StatRow(*row)
+
+
+async def stat_by_id(cursor: Cursor, account: UUID, mode: Mode, stat: UUID) -> tuple[UUID, Kind, str] | None:
+    """(id, kind, name), for senders that use the id."""
+    await cursor.execute(
+        "select id, kind, name from ingest.stats where account = %s and mode = %s and id = %s", (account, mode, stat)
+    )
+    row = await cursor.fetchone()
+    return None if row is None else (row[0], row[1], row[2])
+
+
+async def stats(
+    cursor: Cursor, account: UUID, mode: Mode, partition: int, *, after: str = "", limit: int, search: str = ""
+) -> list[StatRow]:
+    """Stats in the order of their names, those behind `after`; `search` is a part of the name, in any case."""
+    await cursor.execute(
+        _STAT + "where s.account = %(account)s and s.mode = %(mode)s and s.name > %(after)s"
+        " and (%(search)s = '' or strpos(lower(s.name), lower(%(search)s)) > 0)"
+        " order by s.name limit %(limit)s",
+        {"partition": partition, "account": account, "mode": mode, "after": after, "search": search, "limit": limit},
+    )
+    return [StatRow(*row) for row in await cursor.fetchall()]

@@ -1,0 +1,59 @@
+-- Read models and archive of ingest. The partition comes first in every key of the data plane, so that the tables can
+-- be spread over machines and no join crosses it.
+create table if not exists ingest.stats (
+    id uuid primary key,
+    account uuid not null,
+    mode text not null check (mode in ('live', 'test')),
+    name text not null,
+    kind text not null check (kind in ('counter', 'gauge')),
+    unit text not null default '',
+    description text not null default '',
+    colour text not null default '',
+    pinned boolean not null default false,
+    created_at timestamptz not null,
+    constraint stats_name unique (account, mode, name)
+);
+select house.protect('ingest.stats');
+
+-- Deleted stats: points of them received before that are dropped, however late they come.
+create table if not exists ingest.tombstones (
+    stat uuid primary key,
+    account uuid not null,
+    partition smallint not null,
+    mode text not null,
+    name text not null,
+    deleted_at timestamptz not null,
+    rows_gone boolean not null default false,
+    scrubbed_at timestamptz
+);
+create index if not exists tombstones_name on ingest.tombstones (account, mode, name);
+create index if not exists tombstones_open on ingest.tombstones (deleted_at) where scrubbed_at is null;
+select house.protect('ingest.tombstones');
+
+-- Points as sent, one row per stat and writer transaction: body is n times (i64, Unix microseconds, little-endian),
+-- then n values (f64). first_at and last_at bound the times.
+create table if not exists ingest.points (
+    partition smallint not null,
+    stat uuid not null,
+    first_at timestamptz not null,
+    last_at timestamptz not null,
+    account uuid not null,
+    n integer not null,
+    body bytea not null
+);
+create index if not exists points_stat on ingest.points (partition, stat, last_at);
+select house.protect('ingest.points');
+
+-- The archive: every frame as it came over the bus. The truth of the data plane; `ezstat replay` reads it.
+create table if not exists ingest.frames (
+    partition smallint not null,
+    epoch uuid not null,
+    seq bigint not null,
+    received_at timestamptz not null,
+    stream_seq bigint not null,
+    body bytea not null,
+    primary key (partition, epoch, seq)
+);
+alter table ingest.frames alter column body set storage external;
+create index if not exists frames_received on ingest.frames using brin (received_at);
+select house.protect('ingest.frames');

@@ -1,0 +1,213 @@
+"""The writer: frames from the bus -> archive, points and rollups, in the one transaction that also holds the position."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from psycopg import Cursor
+from psycopg.rows import TupleRow
+
+from libs.bus.data import Received
+from libs.contracts.ingest import Source
+from libs.eventstore.store import Conflict
+from libs.series import columns, rollups
+from libs.series.rollups import Points
+from services.ingest.domain import InvalidStat, Stat, clean_name
+
+log = logging.getLogger("ezstat.ingest.writer")
+
+Commit = Callable[[Stat], None]
+"""Commits one new stat (its own transaction); raises `Conflict` when the name is taken."""
+
+DROPPED = -1
+LOCK_CLASS = 0x657A73  # "ezs": advisory locks (class, partition) between the writer and deletions
+_CATALOG_LIMIT = 200_000
+
+
+def wait_for_writer(cursor: Cursor[TupleRow], partition: int) -> None:
+    """For who deletes a stat: happen before or after a batch of the writer, never during it."""
+    cursor.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, partition))
+
+
+@dataclass(frozen=True)
+class Target:
+    """A stat that points go to."""
+
+    stat: UUID
+    account: UUID
+    kind: str
+
+
+class Writer:
+    """Applies frames for one partition. `apply` runs in the follower's transaction, on its connection."""
+
+    def __init__(self, partition: int, register: Commit) -> None:
+        self._partition = partition
+        self._register = register
+        self._live: dict[UUID, Target] = {}
+        self._named: dict[tuple[UUID, str, str], Target] = {}
+        self._buried: int | None = None
+
+    def apply(self, cursor: Cursor[TupleRow], received: Sequence[Received]) -> None:
+        """Store these frames: each exactly once, its points where they belong, points of deleted stats nowhere."""
+        columns.register(cursor.connection)
+        self._notice_deletions(cursor)
+        self._archive(cursor, received)
+        self.fold(cursor, received)
+
+    def fold(self, cursor: Cursor[TupleRow], received: Sequence[Received]) -> None:
+        """Points and rollups only: what `replay` does with frames that are archived already."""
+        targets: dict[UUID, int] = {}
+        stats: list[bytes] = []
+        accounts: list[bytes] = []
+        parts: list[tuple[Any, Any, Any]] = []
+        self._look_up(cursor, (source for one in received for source in one.frame.sources))
+        for one in received:
+            places = np.empty(len(one.frame.sources), np.int64)
+            for i, source in enumerate(one.frame.sources):
+                target = self._target(cursor, source, one.frame.received)
+                if target is None:
+                    places[i] = DROPPED
+                    continue
+                place = targets.get(target.stat)
+                if place is None:
+                    place = targets[target.stat] = len(stats)
+                    stats.append(target.stat.bytes)
+                    accounts.append(target.account.bytes)
+                places[i] = place
+            parts.append(_columns(one, places))
+        series = np.concatenate([part[0] for part in parts])
+        if not len(series):
+            return
+        times = np.concatenate([part[1] for part in parts])
+        values = np.concatenate([part[2] for part in parts])
+        points = Points.sort(stats, accounts, series, times, values)
+        self._store(cursor, points)
+        rollups.fold(cursor, "ingest", self._partition, points)
+
+    def _notice_deletions(self, cursor: Cursor[TupleRow]) -> None:
+        cursor.execute("select pg_advisory_xact_lock_shared(%s, %s)", (LOCK_CLASS, self._partition))
+        row = cursor.execute("select count(*) from ingest.tombstones").fetchone()
+        assert row is not None
+        if row[0] != self._buried or len(self._live) > _CATALOG_LIMIT:
+            self._buried = row[0]
+            self._live.clear()
+            self._named.clear()
+
+    def _archive(self, cursor: Cursor[TupleRow], received: Sequence[Received]) -> None:
+        with cursor.copy(
+            "copy ingest.frames (partition, epoch, seq, received_at, stream_seq, body) from stdin (format binary)"
+        ) as copy:
+            copy.write(
+                columns.COPY_HEAD
+                + b"".join(
+                    [
+                        b"".join((
+                            b"\0\6\0\0\0\2", self._partition.to_bytes(2, "big"),
+                            b"\0\0\0\x10", one.frame.epoch.bytes,
+                            b"\0\0\0\x08", one.frame.seq.to_bytes(8, "big"),
+                            b"\0\0\0\x08", (one.frame.received - columns.PG_EPOCH).to_bytes(8, "big", signed=True),
+                            b"\0\0\0\x08", one.sequence.to_bytes(8, "big"),
+                            len(one.body).to_bytes(4, "big"), one.body,
+                        ))
+                        for one in received
+                    ]
+                )
+                + columns.COPY_TAIL
+            )  # fmt: skip
+
+    def _look_up(self, cursor: Cursor[TupleRow], sources: Iterable[Source]) -> None:
+        unknown = list({source.stat for source in sources if source.stat is not None and source.stat not in self._live})
+        if unknown:
+            for stat, account, kind in cursor.execute(
+                "select id, account, kind from ingest.stats where id = any(%s)", (unknown,)
+            ):
+                self._live[stat] = Target(stat, account, kind)
+
+    def _target(self, cursor: Cursor[TupleRow], source: Source, received: int) -> Target | None:
+        """Where points of a source go; None: nowhere, the stat was deleted after they were received."""
+        if source.stat is not None:
+            target = self._live.get(source.stat)
+            if target is not None:
+                return target
+        return self._by_name(cursor, source, received)
+
+    def _by_name(self, cursor: Cursor[TupleRow], source: Source, received: int) -> Target | None:
+        key = (source.account, source.mode, source.name)
+        if self._deleted_since(cursor, source, received):
+            return None
+        target = self._named.get(key) or self._find(cursor, source)
+        if target is None:
+            try:
+                self._register(Stat(source.account, source.mode, clean_name(source.name), source.kind, "writer"))
+            except Conflict:
+                log.info("somebody else registered a stat first")
+            target = self._find(cursor, source)
+            if target is None:
+                raise RuntimeError("a stat was registered and can't be found")
+        if target.kind != source.kind:
+            raise InvalidStat("name", f"points of a {source.kind} for a stat that is a {target.kind}")
+        self._named[key] = target
+        return target
+
+    @staticmethod
+    def _deleted_since(cursor: Cursor[TupleRow], source: Source, received: int) -> bool:
+        row = cursor.execute(
+            "select exists (select from ingest.tombstones where account = %s and mode = %s and name = %s"
+            " and deleted_at >= to_timestamp(%s::float8 / 1e6))",
+            (source.account, source.mode, source.name, received),
+        ).fetchone()
+        assert row is not None
+        return bool(row[0])
+
+    @staticmethod
+    def _find(cursor: Cursor[TupleRow], source: Source) -> Target | None:
+        row = cursor.execute(
+            "select id, account, kind from ingest.stats where account = %s and mode = %s and name = %s",
+            (source.account, source.mode, source.name),
+        ).fetchone()
+        return None if row is None else Target(*row)
+
+    def _store(self, cursor: Cursor[TupleRow], points: Points) -> None:
+        """Points as sent: one row per stat, its times and values packed."""
+        starts = np.flatnonzero(np.concatenate(([True], points.series[1:] != points.series[:-1])))
+        ends = np.append(starts[1:], len(points.series))
+        times = points.times.astype("<i8", copy=False)
+        values = points.values.astype("<f8", copy=False)
+        pg_times = (points.times - columns.PG_EPOCH).astype(">i8").tobytes()
+        stats, accounts = points.stats.tobytes(), points.accounts.tobytes()
+        head = b"\0\7\0\0\0\2" + self._partition.to_bytes(2, "big") + b"\0\0\0\x10"
+        rows = [columns.COPY_HEAD]
+        for start, end, series in zip(starts.tolist(), ends.tolist(), points.series[starts].tolist(), strict=True):
+            at = 16 * series
+            body = times[start:end].tobytes() + values[start:end].tobytes()
+            rows += (
+                head, stats[at : at + 16],
+                b"\0\0\0\x08", pg_times[8 * start : 8 * start + 8],
+                b"\0\0\0\x08", pg_times[8 * end - 8 : 8 * end],
+                b"\0\0\0\x10", accounts[at : at + 16],
+                b"\0\0\0\4", (end - start).to_bytes(4, "big"),
+                len(body).to_bytes(4, "big"), body,
+            )  # fmt: skip
+        rows.append(columns.COPY_TAIL)
+        with cursor.copy(
+            "copy ingest.points (partition, stat, first_at, last_at, account, n, body) from stdin (format binary)"
+        ) as copy:
+            copy.write(b"".join(rows))
+
+
+def _columns(one: Received, places: Any) -> tuple[Any, Any, Any]:
+    """(series, times, values) of the points of a frame that count."""
+    frame = one.frame
+    series = places[np.frombuffer(frame.index, "<u2")]
+    times = np.frombuffer(frame.times, "<i8")
+    values = np.frombuffer(frame.values, "<f8")
+    keep = series != DROPPED
+    if one.keep is not None:
+        keep &= one.keep
+    if keep.all():
+        return series, times, values
+    return series[keep], times[keep], values[keep]
