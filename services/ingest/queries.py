@@ -1,10 +1,12 @@
 """SQL reads -> plain structs."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
 
@@ -12,6 +14,8 @@ from libs.contracts.accounts import Mode
 from libs.contracts.ingest import Kind
 
 Cursor = AsyncCursor[TupleRow]
+Times = NDArray[np.int64]
+Values = NDArray[np.float64]
 
 
 class StatRow(msgspec.Struct, frozen=True):
@@ -92,3 +96,22 @@ async def stats(
         {"partition": partition, "account": account, "mode": mode, "after": after, "search": search, "limit": limit},
     )
     return [StatRow(*row) for row in await cursor.fetchall()]
+
+
+async def raw_points(
+    cursor: Cursor, partition: int, stat: UUID, start: float, end: float, limit: int
+) -> tuple[Times, Values]:
+    """Points as sent in [start, end), Unix seconds, by time: (Unix microseconds, values), at most `limit`."""
+    await cursor.execute(
+        "select n, body from ingest.points where partition = %s and stat = %s"
+        " and last_at >= to_timestamp(%s) and first_at < to_timestamp(%s) order by first_at",
+        (partition, stat, start, end),
+        prepare=True,
+        binary=True,
+    )
+    chunks = await cursor.fetchall()
+    times = np.frombuffer(b"".join(body[: 8 * n] for n, body in chunks), "<i8")
+    values = np.frombuffer(b"".join(body[8 * n :] for n, body in chunks), "<f8")
+    inside = np.flatnonzero((times >= start * 1e6) & (times < end * 1e6))
+    order = inside[np.argsort(times[inside], kind="stable")][:limit]
+    return times[order], values[order]

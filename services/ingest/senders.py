@@ -33,16 +33,16 @@ class PointRequest(Protocol):
 
 
 class Answer:
-    """An HTTP answer. `raw` is what the hot path keeps of it once it is rendered."""
+    """An HTTP answer; `headers` are complete lines. `shared`: the same object answers many requests."""
 
-    __slots__ = ("body", "content_type", "headers", "raw", "status")
+    __slots__ = ("body", "content_type", "headers", "shared", "status")
 
     def __init__(self, status: int, body: bytes, content_type: bytes = b"application/json", headers: bytes = b"") -> None:
         self.status = status
         self.body = body
         self.content_type = content_type
         self.headers = headers
-        self.raw = b""
+        self.shared = False
 
 
 Tell = Callable[[Answer, Principal | None], None]
@@ -53,6 +53,8 @@ _PIXEL = b"cache-control: no-store\r\ncross-origin-resource-policy: cross-origin
 OK_EZ = Answer(200, b'{"status":200,"msg":"ok"}', headers=OPEN)
 OK_GIF = Answer(200, GIF, b"image/gif", _PIXEL)
 OK_V1 = Answer(200, b'{"msg":"ok"}')
+for _answer in (OK_EZ, OK_GIF, OK_V1):
+    _answer.shared = True
 
 
 class _Reply:
