@@ -115,3 +115,10 @@ async def raw_points(
     inside = np.flatnonzero((times >= start * 1e6) & (times < end * 1e6))
     order = inside[np.argsort(times[inside], kind="stable")][:limit]
     return times[order], values[order]
+
+
+async def count_stats(cursor: Cursor, account: UUID, mode: Mode) -> int:
+    await cursor.execute("select count(*) from ingest.stats where account = %s and mode = %s", (account, mode))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])

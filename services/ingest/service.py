@@ -1,0 +1,111 @@
+"""What ingest is made of: the only wiring place."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from libs.bus.data import DataFollower
+from libs.bus.publish import FramePublisher
+from libs.bus.relay import Relay
+from libs.bus.streams import ensure_events, ensure_points
+from libs.contracts.ingest import STATS_FORGOTTEN, StatsForgotten, points_subject
+from libs.eventstore.store import EventStore
+from libs.http.app import make_app
+from libs.runtime.clock import uuid7
+from libs.runtime.process import Process
+from libs.runtime.service import HttpSide, Route, Service
+from libs.series import rollups
+from services.ingest.api import sending, stats
+from services.ingest.application import Application
+from services.ingest.catalog import Catalog
+from services.ingest.groups import GroupCommit, Producer
+from services.ingest.hot import HotSenders
+from services.ingest.intake import Intake
+from services.ingest.projections import projection
+from services.ingest.publish import publish
+from services.ingest.reading import Reading
+from services.ingest.senders import Senders
+from services.ingest.spool import Spool
+from services.ingest.writer import Writer
+
+
+@asynccontextmanager
+async def http(process: Process) -> AsyncIterator[HttpSide]:
+    """The write path of points and everything that reads them."""
+    settings, clock = process.settings, process.clock
+    producer = Producer(uuid7())
+    spool = Spool(settings.data / "spool", str(producer.epoch), settings.spool_bytes if settings.spool else 0)
+    spool.open()
+    publisher = FramePublisher(process.bus)
+    commits = [GroupCommit(i, producer, publisher, spool, clock) for i in range(settings.partitions)]
+    store = EventStore("ingest", process.settings.database_url, projection(settings.partitions))
+    application = Application(store, process.database, process.bus, settings.partitions)
+    catalog = Catalog(application, commits, clock)
+    intake = Intake(process.ring, catalog, clock)
+    senders = Senders(intake)
+    reading = Reading(process.database, clock, settings.partitions)
+
+    async def forget(message: StatsForgotten) -> None:
+        catalog.forget(message.stats)
+
+    await process.bus.listen(STATS_FORGOTTEN, StatsForgotten, forget)
+
+    async def send(partition: int, frame: bytes) -> None:
+        await publisher.resend(points_subject(partition), frame)
+
+    draining = asyncio.create_task(spool.drain(send))
+    app = make_app("ingest", process, [sending.router(senders, intake), stats.router(application, reading)])
+    hot = HotSenders(senders, clock).routes() if settings.hot_path else {}
+    try:
+        yield HttpSide(app, hot)
+        await intake.settled()
+        for commit in commits:
+            await commit.settled()
+    finally:
+        draining.cancel()
+        await spool.close()
+        await store.close()
+
+
+@asynccontextmanager
+async def work(process: Process) -> AsyncIterator[None]:
+    """The relay of our events, and one writer per partition."""
+    settings = process.settings
+    store = EventStore("ingest", settings.database_url, projection(settings.partitions), role="ezstat_worker")
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(Relay(store, process.bus, publish).run())]
+        for partition in range(settings.partitions):
+            writer = Writer(partition, store.commit)
+            follower = DataFollower(
+                process.bus, process.database, "ingest", "writer", partition, writer.apply, spacing=settings.writer_spacing
+            )
+            running.append(tasks.create_task(follower.run()))
+        yield
+        for task in running:
+            task.cancel()
+    await store.close()
+
+
+service = Service(
+    name="ingest",
+    schema=rollups.ddl("ingest") + files(__package__).joinpath("schema.sql").read_text(),
+    routes=(
+        Route("/ez", exact=True),
+        Route("/c", exact=True),
+        Route("/v", exact=True),
+        Route("/v1/"),
+        Route("/x/"),
+        Route("/api/public", exact=True),
+        Route("/api/v1/batch", exact=True),
+        Route("/api/v1/stats", exact=True),
+        Route("/api/v1/stats/"),
+        Route("/api/v1/dashboard", exact=True),
+        Route("/api/v1/export", exact=True),
+        Route("/api/v1/import"),
+        Route("/api/v1/live", exact=True),
+        Route("/api/v1/health", exact=True),
+    ),
+    http=http,
+    work=work,
+)
