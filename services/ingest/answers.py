@@ -81,7 +81,9 @@ def percentiles(times: Times, values: Values, width: int) -> dict[float, float]:
     bucket = times // (width * 1_000_000)
     starts = np.flatnonzero(np.concatenate(([True], bucket[1:] != bucket[:-1]))) if len(bucket) else []
     parts = np.split(values, starts[1:])
-    return {float(bucket[start]) * width: float(np.percentile(part, 95)) for start, part in zip(starts, parts, strict=True)}
+    return {
+        float(bucket[start]) * width: float(np.percentile(part, 95)) for start, part in zip(starts, parts, strict=True)
+    }
 
 
 def summary(kind: Kind, now: Total, before: Total) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from libs.bus.connect import Bus, BusUnavailable
 from libs.contracts.accounts import Mode
 from libs.contracts.ingest import STATS_FORGOTTEN, Kind, StatsForgotten, partition_of
-from libs.bus.connect import Bus, BusUnavailable
 from libs.eventstore.database import Database
-from libs.eventstore.store import EventStore
 from libs.eventstore.store import Conflict as AlreadyThere
+from libs.eventstore.store import EventStore
 from libs.http.errors import BadRequest, Conflict, NotFound
 from services.ingest import queries
 from services.ingest.domain import InvalidStat, Stat, clean_name
@@ -119,7 +119,9 @@ class Application:
         stat = await self._store.get(row.id)
         assert isinstance(stat, Stat)
         stat.delete(actor)
-        await self._store.save(stat, also=lambda cursor: wait_for_writer(cursor, partition_of(account, self._partitions)))
+        await self._store.save(
+            stat, also=lambda cursor: wait_for_writer(cursor, partition_of(account, self._partitions))
+        )
         await self.forget([row.id])
 
     async def forget(self, stats: Iterable[UUID]) -> None:

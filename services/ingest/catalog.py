@@ -115,7 +115,9 @@ class Catalog:
             return None
         if named is None:
             return None
-        return self._remember(principal, named.name, self._learn(Wanted(facts.account, facts.mode, named.name, named.kind, ""), named))
+        return self._remember(
+            principal, named.name, self._learn(Wanted(facts.account, facts.mode, named.name, named.kind, ""), named)
+        )
 
     async def _register_all(self) -> None:
         try:

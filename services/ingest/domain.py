@@ -83,7 +83,12 @@ class Stat(Aggregate):
             raise InvalidStat("description", "a description has at most 2,000 characters")
         if not _COLOUR.fullmatch(colour):
             raise InvalidStat("colour", "a colour is # and six hexadecimal digits, or empty")
-        if self.deleted or (unit, description, colour, pinned) == (self.unit, self.description, self.colour, self.pinned):
+        if self.deleted or (unit, description, colour, pinned) == (
+            self.unit,
+            self.description,
+            self.colour,
+            self.pinned,
+        ):
             return
         self._describe(self.account, self.name, unit, description, colour, pinned, actor)
 

@@ -80,7 +80,9 @@ class Producer:
 class GroupCommit:
     """The group commit of one partition."""
 
-    def __init__(self, partition: int, producer: Producer, publisher: FramePublisher, spool: Spool, clock: Clock) -> None:
+    def __init__(
+        self, partition: int, producer: Producer, publisher: FramePublisher, spool: Spool, clock: Clock
+    ) -> None:
         self.partition = partition
         self.acknowledged = self.frames = self.spooled = self.refused = 0
         self._producer = producer
@@ -115,7 +117,12 @@ class GroupCommit:
             self._loop.call_soon(self._flush)
 
     def add_many(
-        self, origins: Sequence[Origin], times: Sequence[int], values: Sequence[float], items: Sequence[bytes], done: Done
+        self,
+        origins: Sequence[Origin],
+        times: Sequence[int],
+        values: Sequence[float],
+        items: Sequence[bytes],
+        done: Done,
     ) -> None:
         """Many points that are answered together; they stay in one frame unless they alone are larger than one."""
         n = len(origins)
@@ -127,7 +134,12 @@ class GroupCommit:
             self._add_part(origins[start:end], times[start:end], values[start:end], items[start:end], told)
 
     def _add_part(
-        self, origins: Sequence[Origin], times: Sequence[int], values: Sequence[float], items: Sequence[bytes], done: Done
+        self,
+        origins: Sequence[Origin],
+        times: Sequence[int],
+        values: Sequence[float],
+        items: Sequence[bytes],
+        done: Done,
     ) -> None:
         n = len(origins)
         group = self._groups[-1] if self._groups else None

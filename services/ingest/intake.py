@@ -95,10 +95,7 @@ class Intake:
 
     @staticmethod
     def _fresh(entries: tuple[Entry, ...]) -> bool:
-        for entry in entries:
-            if entry.series.gone or entry.series.id is None:
-                return False
-        return True
+        return all(not entry.series.gone and entry.series.id is not None for entry in entries)
 
     def _admit(self, principal: Principal, n: int) -> "bool | asyncio.Future[bool]":
         if WRITE not in principal.facts.scopes:
@@ -124,7 +121,9 @@ class Intake:
             entry.commit.add(entry, point.time, point.value, point.item, done)
             return
         n = len(entries)
-        items = [hashlib.blake2b(point.item + bytes([i]), digest_size=16).digest() for i in range(n)] if point.item else []
+        items = (
+            [hashlib.blake2b(point.item + bytes([i]), digest_size=16).digest() for i in range(n)] if point.item else []
+        )
         entries[0].commit.add_many(entries, [point.time] * n, [point.value] * n, items, done)
 
     async def _look_up(self, principal: Principal, point: Single, done: Done) -> None:
@@ -148,7 +147,15 @@ class Intake:
                 return entry
         return await self._catalog.find(principal, name, kind)
 
-    def many(self, principal: Principal, rows: Sequence[Row], done: Done, *, otherwise: Kind | None = None, request_id: str = "") -> None:
+    def many(
+        self,
+        principal: Principal,
+        rows: Sequence[Row],
+        done: Done,
+        *,
+        otherwise: Kind | None = None,
+        request_id: str = "",
+    ) -> None:
         """Take all rows or none; a bad one is refused with its index. `otherwise` is what a row without a number is.
 
         `request_id` (an Idempotency-Key) gives ids to rows that have none.
@@ -229,7 +236,9 @@ class Intake:
 class _Batch:
     """Rows as columns, tilde names spread out. Raises `BadRequest` naming the row."""
 
-    def __init__(self, principal: Principal, rows: Sequence[Row], now: float, otherwise: Kind | None, request_id: str) -> None:
+    def __init__(
+        self, principal: Principal, rows: Sequence[Row], now: float, otherwise: Kind | None, request_id: str
+    ) -> None:
         self.names: list[str] = []
         self.kinds: list[Kind | None] = []
         self.times: list[int] = []
@@ -249,7 +258,11 @@ class _Batch:
                 else:
                     kind, value = one_of(_float(row.count, "count"), _float(row.value, "value"), otherwise=otherwise)
                 time = present if row.t is None else parse.moment(_float(row.t, "t") or 0.0, now)
-                names = (row.stat,) if row.stat in memo and "~" not in row.stat else parse.names_of(row.stat, principal.facts.joiner)
+                names = (
+                    (row.stat,)
+                    if row.stat in memo and "~" not in row.stat
+                    else parse.names_of(row.stat, principal.facts.joiner)
+                )
                 ids = self._ids(principal, row, number, len(names), request_id) if identified else ()
             except Refused as error:
                 raise BadRequest(f"row {number}: {error}", param=f"data[{number}].{error.param}") from None

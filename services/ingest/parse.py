@@ -1,4 +1,4 @@
-"""Bytes of any sender -> names, numbers, times. Strict where a mistake would be stored, lenient where old clients err."""
+"""Bytes of any sender -> names, numbers, times: strict where a mistake would be stored, else lenient."""
 
 import math
 import re
@@ -21,7 +21,7 @@ class Refused(ValueError):
 
 
 def form(body: bytes) -> dict[bytes, bytes]:
-    """Fields of a form or query string, values still escaped; the first of a repeated field counts (as in StatHat's Go).
+    """Fields of a form or query string, values still escaped; of a repeated field the first counts.
 
     Takes what real clients send: raw spaces, raw UTF-8 and lone per cent signs.
     """

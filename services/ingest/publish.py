@@ -15,12 +15,19 @@ def publish(event: Any) -> Sequence[Event]:
         case Stat.Created():
             return [
                 StatCreated(
-                    account=event.account, at=at, stat=event.originator_id, mode=event.mode, name=event.name, kind=event.kind
+                    account=event.account,
+                    at=at,
+                    stat=event.originator_id,
+                    mode=event.mode,
+                    name=event.name,
+                    kind=event.kind,
                 )
             ]
         case Stat.Described():
             return [StatChanged(account=event.account, at=at, stat=event.originator_id, name=event.name)]
         case Stat.Deleted():
-            return [StatDeleted(account=event.account, at=at, stat=event.originator_id, mode=event.mode, name=event.name)]
+            return [
+                StatDeleted(account=event.account, at=at, stat=event.originator_id, mode=event.mode, name=event.name)
+            ]
         case _:
             return []

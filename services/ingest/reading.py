@@ -68,9 +68,7 @@ class Reading:
         before = await queries.raw_points(
             cursor, partition, row.id, span.before().start, span.before().end, MOST_POINTS + 1
         )
-        answer = _answer(
-            row, span, answers.raw(times[:MOST_POINTS], values[:MOST_POINTS]), _of(values), _of(before[1])
-        )
+        answer = _answer(row, span, answers.raw(times[:MOST_POINTS], values[:MOST_POINTS]), _of(values), _of(before[1]))
         return answer | {"truncated": len(times) > MOST_POINTS}
 
     @staticmethod

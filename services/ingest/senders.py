@@ -37,7 +37,9 @@ class Answer:
 
     __slots__ = ("body", "content_type", "headers", "shared", "status")
 
-    def __init__(self, status: int, body: bytes, content_type: bytes = b"application/json", headers: bytes = b"") -> None:
+    def __init__(
+        self, status: int, body: bytes, content_type: bytes = b"application/json", headers: bytes = b""
+    ) -> None:
         self.status = status
         self.body = body
         self.content_type = content_type
@@ -228,7 +230,14 @@ class Senders:
         self._intake.single(principal, point, reply)
 
     def _many(
-        self, secret: bytes, rows: list[Row], reply: _Reply, request: PointRequest, *, ez: bool = False, otherwise: Kind | None = "counter"
+        self,
+        secret: bytes,
+        rows: list[Row],
+        reply: _Reply,
+        request: PointRequest,
+        *,
+        ez: bool = False,
+        otherwise: Kind | None = "counter",
     ) -> None:
         if len(rows) > MAX_ROWS:
             raise BadRequest(f"at most {MAX_ROWS:,} rows at once")
@@ -247,7 +256,9 @@ class Senders:
             self._ez_json(request, reply)
             return
         fields = _fields(request)
-        secret = parse.unescape(fields.get(b"ezkey") or fields.get(b"email") or fields.get(b"ukey") or b"") or _bearer(request)
+        secret = parse.unescape(fields.get(b"ezkey") or fields.get(b"email") or fields.get(b"ukey") or b"") or _bearer(
+            request
+        )
         if not secret:
             raise Unauthorized
         raw = fields.get(b"stat")
@@ -276,7 +287,9 @@ class Senders:
 
     def _classic(self, request: PointRequest, reply: _Reply, kind: Kind) -> None:
         fields = self._classic_json(request) if request.body and _is_json(request) else _fields(request)
-        secret = parse.unescape(fields.get(b"ukey") or fields.get(b"ezkey") or fields.get(b"email") or b"") or _bearer(request)
+        secret = parse.unescape(fields.get(b"ukey") or fields.get(b"ezkey") or fields.get(b"email") or b"") or _bearer(
+            request
+        )
         if not secret:
             raise Unauthorized
         raw = fields.get(b"key") or fields.get(b"stat")

@@ -8,7 +8,6 @@ from importlib.resources import files
 from libs.bus.data import DataFollower
 from libs.bus.publish import FramePublisher
 from libs.bus.relay import Relay
-from libs.bus.streams import ensure_events, ensure_points
 from libs.contracts.ingest import STATS_FORGOTTEN, StatsForgotten, points_subject
 from libs.eventstore.store import EventStore
 from libs.http.app import make_app
@@ -78,7 +77,13 @@ async def work(process: Process) -> AsyncIterator[None]:
         for partition in range(settings.partitions):
             writer = Writer(partition, store.commit)
             follower = DataFollower(
-                process.bus, process.database, "ingest", "writer", partition, writer.apply, spacing=settings.writer_spacing
+                process.bus,
+                process.database,
+                "ingest",
+                "writer",
+                partition,
+                writer.apply,
+                spacing=settings.writer_spacing,
             )
             running.append(tasks.create_task(follower.run()))
         yield

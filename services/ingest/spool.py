@@ -39,6 +39,13 @@ def _records(segment: Path) -> Iterator[tuple[int, bytes]]:
             yield _PARTITION.unpack_from(record)[0], record[_PARTITION.size :]
 
 
+def _remove(segment: Path) -> int:
+    """Delete a segment; returns its size in bytes."""
+    size = segment.stat().st_size
+    segment.unlink()
+    return size
+
+
 class Spool:
     """Appends frames (many at a time, one fsync) and drains them in order once `send` works again."""
 
@@ -166,8 +173,7 @@ class Spool:
         for partition, frame in await loop.run_in_executor(None, lambda: list(_records(segment))):
             await send(partition, frame)
             self.only_hope = False
-        self.bytes -= segment.stat().st_size
-        segment.unlink()
+        self.bytes -= await loop.run_in_executor(None, _remove, segment)
 
     def _close_segment(self) -> None:
         self._segment = None

@@ -1,4 +1,4 @@
-"""The writer: frames from the bus -> archive, points and rollups, in the one transaction that also holds the position."""
+"""The writer: frames from the bus -> archive, points, rollups, in the transaction that also holds the position."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence

@@ -112,7 +112,9 @@ def router(senders: Senders, intake: Intake) -> APIRouter:
     add("/v1/stats", ["POST"], senders.v1_stats, "Send many points")
     add("/api/v1/batch", ["POST"], senders.batch, "Send up to 10,000 points as NDJSON or a JSON array")
 
-    async def record(request: Request, principal: Principal, name: str, kind: Kind, number: float, t: float | None) -> Response:
+    async def record(
+        request: Request, principal: Principal, name: str, kind: Kind, number: float, t: float | None
+    ) -> Response:
         ended: asyncio.Future[ApiError | None] = asyncio.get_running_loop().create_future()
         now = intake.clock.now()
         try:
@@ -128,7 +130,7 @@ def router(senders: Senders, intake: Intake) -> APIRouter:
             raise error
         return Response(b'{"msg":"ok"}', media_type="application/json")
 
-    Writer = Annotated[Principal, Depends(bearer(WRITE))]  # noqa: N806
+    Writer = Annotated[Principal, Depends(bearer(WRITE))]
 
     @routes.post("/api/v1/stats/{name}/count", summary="Increment a counter", response_model=Ok)
     async def count(request: Request, name: str, body: Count, principal: Writer) -> Any:
@@ -144,7 +146,9 @@ def router(senders: Senders, intake: Intake) -> APIRouter:
 
 
 def _form(example: dict[str, Any], needed: list[str]) -> dict[str, Any]:
-    properties = {name: {"type": "number" if isinstance(value, int | float) else "string"} for name, value in example.items()}
+    properties = {
+        name: {"type": "number" if isinstance(value, int | float) else "string"} for name, value in example.items()
+    }
     schema = {"type": "object", "properties": properties, "required": needed}
     return {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": schema, "example": example}}}}
 

@@ -51,7 +51,7 @@ class Point(BaseModel):
 
 
 class Summary(BaseModel):
-    """What the range comes to: `total` of a counter, `mean` of a gauge; `change` in per cent against the period before."""
+    """What the range comes to: `total` of a counter, `mean` of a gauge; `change` in % against the period before."""
 
     total: float | None = None
     mean: float | None = None
@@ -114,9 +114,9 @@ def actor(principal: Principal) -> str:
 
 def router(application: Application, reading: Reading) -> APIRouter:
     routes = APIRouter(tags=["Stats"])
-    Reader = Annotated[Principal, Depends(bearer("stats:read"))]  # noqa: N806
-    Writer = Annotated[Principal, Depends(bearer("stats:write"))]  # noqa: N806
-    Asks = Annotated[Asked, Depends(_asked)]  # noqa: N806
+    Reader = Annotated[Principal, Depends(bearer("stats:read"))]
+    Writer = Annotated[Principal, Depends(bearer("stats:write"))]
+    Asks = Annotated[Asked, Depends(_asked)]
 
     @routes.get("/api/v1/stats", response_model=StatList, summary="List stats")
     async def stats(
