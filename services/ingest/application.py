@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from libs.bus.connect import Bus, BusUnavailable
+from libs.bus.connect import Bus
+from libs.bus.errors import BusUnavailable
 from libs.contracts.accounts import Mode
 from libs.contracts.ingest import STATS_FORGOTTEN, Kind, StatsForgotten, partition_of
 from libs.eventstore.database import Database

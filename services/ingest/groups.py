@@ -14,8 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-from libs.bus.connect import BusUnavailable
-from libs.bus.publish import FramePublisher, StreamRefused
+from libs.bus.errors import BusUnavailable, StreamRefused
+from libs.bus.publish import FramePublisher
 from libs.contracts.ingest import OpenFrame, encode_frame, points_subject
 from libs.http.errors import ApiError, Unavailable
 from libs.runtime.clock import Clock

@@ -100,9 +100,10 @@ class Intake:
     def _admit(self, principal: Principal, n: int) -> "bool | asyncio.Future[bool]":
         if WRITE not in principal.facts.scopes:
             raise Forbidden("this key may not write: it has no scope stats:write")
-        allowed = principal.bucket.take(n, self.clock.monotonic())
+        now = self.clock.now()
+        allowed = principal.bucket.take(n, now)
         if allowed is False:
-            raise TooMany(principal.bucket.retry_after(self.clock.monotonic()))
+            raise TooMany(principal.bucket.retry_after(now))
         return allowed
 
     @staticmethod

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 
 from libs.bus.data import DataFollower
+from libs.bus.errors import BusUnavailable, StreamRefused
 from libs.bus.publish import FramePublisher
 from libs.bus.relay import Relay
-from libs.contracts.ingest import STATS_FORGOTTEN, StatsForgotten, points_subject
+from libs.contracts.ingest import STATS_FORGOTTEN, StatsForgotten, decode_frame, points_subject
 from libs.eventstore.store import EventStore
 from libs.http.app import make_app
 from libs.runtime.clock import uuid7
@@ -27,6 +29,8 @@ from services.ingest.reading import Reading
 from services.ingest.senders import Senders
 from services.ingest.spool import Spool
 from services.ingest.writer import Writer
+
+_RESEND_AFTER = 0.25
 
 
 @asynccontextmanager
@@ -50,10 +54,7 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
 
     await process.bus.listen(STATS_FORGOTTEN, StatsForgotten, forget)
 
-    async def send(partition: int, frame: bytes) -> None:
-        await publisher.resend(points_subject(partition), frame)
-
-    draining = asyncio.create_task(spool.drain(send))
+    draining = asyncio.create_task(spool.drain(partial(_resend, publisher)))
     app = make_app("ingest", process, [sending.router(senders, intake), stats.router(application, reading)])
     hot = HotSenders(senders, clock).routes() if settings.hot_path else {}
     try:
@@ -65,6 +66,18 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
         draining.cancel()
         await spool.close()
         await store.close()
+
+
+async def _resend(publisher: FramePublisher, partition: int, body: bytes) -> None:
+    """Send a spooled frame under the frame id it always had, however long that takes."""
+    frame = decode_frame(body)
+    while True:
+        try:
+            await publisher.publish(points_subject(partition), f"{frame.epoch}:{frame.seq}", body)
+        except (BusUnavailable, StreamRefused):
+            await asyncio.sleep(_RESEND_AFTER)
+        else:
+            return
 
 
 @asynccontextmanager
