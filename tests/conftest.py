@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.running import Ezstat, running
 from tests.servers import Servers, local_servers
 
 
@@ -11,3 +12,10 @@ from tests.servers import Servers, local_servers
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with local_servers(tmp_path_factory.mktemp("servers")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def ezstat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ezstat]:
+    """One installation for all tests that only use it as users do."""
+    with running(tmp_path_factory.mktemp("ezstat") / "data", EZSTAT_LOGIN_RATE="100000") as started:
+        yield started

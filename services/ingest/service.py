@@ -10,6 +10,7 @@ from libs.bus.data import DataFollower
 from libs.bus.errors import BusUnavailable, StreamRefused
 from libs.bus.publish import FramePublisher
 from libs.bus.relay import Relay
+from libs.bus.streams import ensure_events, ensure_parked, ensure_points, keep
 from libs.contracts.ingest import STATS_FORGOTTEN, StatsForgotten, decode_frame, points_subject
 from libs.eventstore.store import EventStore
 from libs.http.app import make_app
@@ -54,6 +55,7 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
 
     await process.bus.listen(STATS_FORGOTTEN, StatsForgotten, forget)
 
+    streams = keep(process.bus, partial(ensure_points, process.bus, settings))
     draining = asyncio.create_task(spool.drain(partial(_resend, publisher)))
     app = make_app("ingest", process, [sending.router(senders, intake), stats.router(application, reading)])
     hot = HotSenders(senders, clock).routes() if settings.hot_path else {}
@@ -63,7 +65,9 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
         for commit in commits:
             await commit.settled()
     finally:
+        streams.cancel()
         draining.cancel()
+        await publisher.close()
         await spool.close()
         await store.close()
 
@@ -85,6 +89,13 @@ async def work(process: Process) -> AsyncIterator[None]:
     """The relay of our events, and one writer per partition."""
     settings = process.settings
     store = EventStore("ingest", settings.database_url, projection(settings.partitions), role="ezstat_worker")
+
+    async def ensure() -> None:
+        await ensure_points(process.bus, settings)
+        await ensure_events(process.bus, "ingest")
+        await ensure_parked(process.bus)
+
+    streams = keep(process.bus, ensure)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(Relay(store, process.bus, publish).run())]
         for partition in range(settings.partitions):
@@ -102,6 +113,7 @@ async def work(process: Process) -> AsyncIterator[None]:
         yield
         for task in running:
             task.cancel()
+    streams.cancel()
     await store.close()
 
 
