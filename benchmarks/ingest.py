@@ -9,7 +9,8 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,7 @@ from tests.running import Ezstat, running
 
 STATS = 500
 ROWS = 1000
+SHAPE = {"stats": STATS, "rows": ROWS}
 
 
 class Ours:
@@ -33,10 +35,21 @@ class Ours:
         self.acknowledged = 0
         self.unsure = 0
 
-    def took(self, load: Load, connections: int, points: int) -> None:
-        """What a load must have left behind: its answers, and perhaps what was under way when wrk stopped."""
-        self.acknowledged += (load.answers - load.failed) * points
+    def load(self, script: str, connections: int, seconds: int, points: int, **given: object) -> Load:
+        """Let wrk send, and remember what it must have left behind: what was answered, and perhaps what was under way
+        when wrk stopped."""
+        url = f"{self.ezstat.url}/ez"
+        load = wrk(url, script, connections=connections, seconds=seconds, key=self.key, **SHAPE, **given)
+        if load.failed:
+            raise SystemExit(f"{load.failed} of {load.answers} answers were no success")
+        self.acknowledged += load.answers * points
         self.unsure += connections * points
+        return load
+
+    def count(self, name: str) -> int:
+        """Points that the API shows of a stat, in the last hour."""
+        answer = self.api.get(f"/api/v1/stats/{name}", params={"range": "1h"})
+        return answer.json()["summary"]["n"] if answer.status_code == 200 else 0
 
     def stored(self) -> int:
         n = 0
@@ -44,8 +57,7 @@ class Ours:
         while True:
             page = self.api.get("/api/v1/stats", params={"cursor": cursor, "limit": 1000}).json()
             for stat in page["stats"]:
-                answer = self.api.get(f"/api/v1/stats/{stat['id']}", params={"range": "1h"})
-                n += answer.json()["summary"]["n"]
+                n += self.count(stat["id"])
             if not (cursor := page["next_cursor"] or ""):
                 return n
 
@@ -63,78 +75,66 @@ class Ours:
         print(f"  verified: {self.acknowledged:,} acknowledged, {stored:,} in the totals")
 
 
-def compare(
-    what: str,
-    ours: Ours,
-    others: list[Peer],
-    script: str,
-    theirs: str,
-    *,
-    connections: int,
-    seconds: int,
-    rounds: int,
-    points: int,
-) -> None:
+@dataclass(frozen=True)
+class Contest:
+    """One load in two dialects: `ours` and `theirs` are scripts of `benchmarks/load/`."""
+
+    what: str
+    ours: str
+    theirs: str
+    connections: int
+    points: int
+
+
+def compare(contest: Contest, ours: Ours, others: list[Peer], seconds: int, rounds: int) -> None:
     """Rounds in turn, so that the machine's moods hit all alike; prints medians and ratios."""
     rates: dict[str, list[float]] = {"ezstat": [], **{peer.name: [] for peer in others}}
     for _ in range(rounds):
         for peer in others:
-            rates[peer.name].append(wrk(peer.url, theirs, connections=connections, seconds=seconds).rate * points)
-        load = wrk(f"{ours.ezstat.url}/ez", script, connections=connections, seconds=seconds)
-        if load.failed:
-            raise SystemExit(f"{load.failed} of {load.answers} answers were no success")
-        ours.took(load, connections, points)
-        rates["ezstat"].append(load.rate * points)
+            load = wrk(peer.url, contest.theirs, connections=contest.connections, seconds=seconds, **SHAPE)
+            rates[peer.name].append(load.rate * contest.points)
+        load = ours.load(contest.ours, contest.connections, seconds, contest.points)
+        rates["ezstat"].append(load.rate * contest.points)
         ours.verify()
     median = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"{what}: ezstat {median['ezstat']:,.0f}/s")
+    print(f"{contest.what}: ezstat {median['ezstat']:,.0f}/s")
     for peer in others:
         print(f"  {median['ezstat'] / median[peer.name]:.2f} x {peer.name} ({median[peer.name]:,.0f}/s)")
 
 
 def sustained(ours: Ours, seconds: int) -> None:
     """Single points as fast as they go; does the writer keep up?"""
-    load = wrk(f"{ours.ezstat.url}/ez", peers.forms(ours.key, STATS), connections=128, seconds=seconds)
-    ours.took(load, 128, 1)
+    load = ours.load("forms", 128, seconds, 1)
     began = time.monotonic()
     ours.verify()
-    print(
-        f"sustained {seconds} s: {load.rate:,.0f} points/s acknowledged, caught up {time.monotonic() - began:.1f} s after"
-    )
+    late = time.monotonic() - began
+    print(f"sustained {seconds} s: {load.rate:,.0f} points/s acknowledged, all projected {late:.1f} s after the end")
 
 
 def visible(ours: Ours, rate: int, probes: int) -> None:
-    """Acknowledgement -> visible in the API, while wrk keeps about half load."""
-    script = peers.forms(ours.key, STATS) + f"\ndelay = function() return {64_000 // rate} end\n"
-    import threading
-
-    result: list[Load] = []
-    seconds = probes // 10 + 2
-    loader = threading.Thread(
-        target=lambda: result.append(wrk(f"{ours.ezstat.url}/ez", script, connections=64, seconds=seconds))
-    )
-    loader.start()
-    took: list[float] = []
-    for i in range(probes):
-        name = f"probe.{time.time_ns()}"
-        ours.api.post(f"/api/v1/stats/{name}/count", json={"count": 1}).raise_for_status()
-        began = time.perf_counter()
-        while True:
-            answer = ours.api.get(f"/api/v1/stats/{name}", params={"range": "1h"})
-            if answer.status_code == 200 and answer.json()["summary"]["n"]:
-                break
-        took.append((time.perf_counter() - began) * 1000)
-        ours.acknowledged += 1
-        time.sleep(max(0.0, 0.1 - took[-1] / 1000))
-        if not i:
-            took.clear()
-    loader.join()
-    ours.took(result[0], 64, 1)
-    took.sort()
+    """Acknowledgement -> visible in the API, while wrk keeps about `rate` points/s coming."""
+    with ThreadPoolExecutor(1) as thread:
+        loading = thread.submit(ours.load, "forms", 64, probes // 10 + 2, 1, delay=64_000 // rate)
+        took = sorted(_probe(ours, i) for i in range(probes))
+    load = loading.result()
+    ours.acknowledged += probes
+    p99 = took[int(len(took) * 0.99)]
     print(
-        f"acknowledged -> visible at {result[0].rate:,.0f} points/s: median {took[len(took) // 2]:.0f} ms,"
-        f" p99 {took[int(len(took) * 0.99)]:.0f} ms"
+        f"acknowledged -> visible at {load.rate:,.0f} points/s: median {took[len(took) // 2]:.0f} ms, p99 {p99:.0f} ms"
     )
+
+
+def _probe(ours: Ours, number: int) -> float:
+    """Milliseconds from the acknowledgement of a point to its being in an answer."""
+    name = f"probe.{number % 20}"
+    before = ours.count(name)
+    ours.api.post(f"/api/v1/stats/{name}/count", json={"count": 1}).raise_for_status()
+    began = time.perf_counter()
+    while ours.count(name) == before:
+        pass
+    took = (time.perf_counter() - began) * 1000
+    time.sleep(max(0.0, 0.1 - took / 1000))
+    return took
 
 
 def memory(ezstat: Ezstat) -> None:
@@ -163,34 +163,27 @@ def main() -> None:
         if "memory" in wanted:
             memory(ezstat)
         with peers.influxdb() as influx, peers.victoria_metrics() as victoria:
-            measure(Ours(ezstat), influx, victoria, wanted, given.seconds, given.rounds)
+            measure(Ours(ezstat), [influx, victoria], wanted, given.seconds, given.rounds)
 
 
-def measure(ours: Ours, influx: Peer, victoria: Peer, wanted: set[str], seconds: int, rounds: int) -> None:
-    wrk(
-        f"{ours.ezstat.url}/ez", peers.forms(ours.key, STATS), connections=8, seconds=2
-    )  # names registered, caches warm
-    ours.acknowledged = ours.stored()
-    steps: dict[str, Callable[[], None]] = {
-        "single": lambda: [
-            compare(
-                f"single points, {connections} connections, {STATS} stats", ours, [influx, victoria],
-                peers.forms(ours.key, STATS), peers.lines(STATS),
-                connections=connections, seconds=seconds, rounds=rounds, points=1,
-            )
-            for connections in (64, 256)
-        ],
-        "batch": lambda: compare(
-            f"JSON batches of {ROWS}, {STATS} stats, points", ours, [influx, victoria],
-            peers.json_batches(ours.key, STATS, ROWS), peers.line_batches(STATS, ROWS),
-            connections=16, seconds=seconds, rounds=rounds, points=ROWS,
-        ),
-        "sustained": lambda: sustained(ours, 60),
-        "visible": lambda: visible(ours, 12_000, 200),
-    }  # fmt: skip
-    for name, step in steps.items():
-        if name in wanted:
-            step()
+CONTESTS = {
+    "single": [
+        Contest(f"single points, {connections} connections, {STATS} stats", "forms", "lines", connections, 1)
+        for connections in (64, 256)
+    ],
+    "batch": [Contest(f"JSON batches of {ROWS}, {STATS} stats, points", "json_batches", "line_batches", 16, ROWS)],
+}
+
+
+def measure(ours: Ours, others: list[Peer], wanted: set[str], seconds: int, rounds: int) -> None:
+    ours.load("forms", 8, 2, 1)  # names are registered, caches warm
+    for name, contests in CONTESTS.items():
+        for contest in contests if name in wanted else []:
+            compare(contest, ours, others, seconds, rounds)
+    if "sustained" in wanted:
+        sustained(ours, 60)
+    if "visible" in wanted:
+        visible(ours, 12_000, 200)
 
 
 if __name__ == "__main__":

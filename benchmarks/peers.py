@@ -1,5 +1,6 @@
 """The servers that ingest is measured beside, from Debian: InfluxDB and VictoriaMetrics; and the load, from wrk."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -41,7 +42,8 @@ def influxdb() -> Iterator[Peer]:
         configuration = Path(folder) / "influxdb.conf"
         configuration.write_text(
             f'reporting-disabled = true\nbind-address = "127.0.0.1:{free_port()}"\n'
-            f'[meta]\ndir = "{folder}/meta"\n[data]\ndir = "{folder}/data"\nwal-dir = "{folder}/wal"\nquery-log-enabled = false\n'
+            f'[meta]\ndir = "{folder}/meta"\n[data]\ndir = "{folder}/data"\nwal-dir = "{folder}/wal"\n'
+            "query-log-enabled = false\n"
             f'[http]\nbind-address = "127.0.0.1:{port}"\nlog-enabled = false\n[monitor]\nstore-enabled = false\n'
         )
         with _running([program("influxd"), "-config", str(configuration)], f"http://127.0.0.1:{port}/ping"):
@@ -89,54 +91,15 @@ class Load:
         return (self.answers - self.failed) / self.seconds
 
 
-def wrk(url: str, script: str, *, connections: int, seconds: int) -> Load:
-    """One thread of wrk with a Lua script."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
-        file.write(script)
-        file.flush()
-        argv = [program("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", file.name, url]
-        out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-    found = re.search(r"(\d+) requests in ([\d.]+)(m?s|m)", out)
+def wrk(url: str, script: str, *, connections: int, seconds: int, **given: object) -> Load:
+    """One thread of wrk with a script of `benchmarks/load/`, which reads `given` from its environment."""
+    file = Path(__file__).with_name("load") / f"{script}.lua"
+    argv = [program("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(file), url]
+    environ = {**os.environ, **{name.upper(): str(value) for name, value in given.items()}}
+    out = subprocess.run(argv, check=True, capture_output=True, text=True, env=environ).stdout
+    found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", out)
     if found is None:
         raise RuntimeError(out)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     scale = {"ms": 0.001, "s": 1.0, "m": 60.0}[found[3]]
     return Load(int(found[1]), int(failed[1]) if failed else 0, float(found[2]) * scale)
-
-
-def forms(key: str, stats: int) -> str:
-    """A Lua script that counts 1 in stat after stat, as StatHat's clients do."""
-    return (
-        f"local bodies = {{}}\nfor i = 0, {stats - 1} do\n"
-        f'  local body = "ezkey={key}&stat=requests." .. i .. "&count=1"\n'
-        '  bodies[i] = wrk.format("POST", nil, {["Content-Type"]="application/x-www-form-urlencoded"}, body)\nend\n'
-        f"local i = 0\nrequest = function() i = (i + 1) % {stats}; return bodies[i] end\n"
-    )
-
-
-def lines(stats: int) -> str:
-    """The same as InfluxDB lines."""
-    return (
-        f"local bodies = {{}}\nfor i = 0, {stats - 1} do\n"
-        '  bodies[i] = wrk.format("POST", nil, {}, "requests,stat=" .. i .. " count=1")\nend\n'
-        f"local i = 0\nrequest = function() i = (i + 1) % {stats}; return bodies[i] end\n"
-    )
-
-
-def json_batches(key: str, stats: int, rows: int) -> str:
-    """JSON batches on /ez."""
-    return (
-        f'local parts = {{}}\nfor i = 1, {rows} do parts[i] = \'{{"stat":"requests.\' .. (i % {stats}) .. \'","count":1}}\' end\n'
-        f'local body = \'{{"ezkey":"{key}","data":[\' .. table.concat(parts, ",") .. "]}}"\n'
-        'local whole = wrk.format("POST", nil, {["Content-Type"]="application/json"}, body)\n'
-        "request = function() return whole end\n"
-    ).replace('"]}}"', '"]}"')
-
-
-def line_batches(stats: int, rows: int) -> str:
-    """The same as InfluxDB lines, each with a time of its own (points of one time would overwrite each other)."""
-    return (
-        f"local n = 0\nrequest = function()\n  local parts = {{}}\n  for i = 1, {rows} do\n    n = n + 1\n"
-        f'    parts[i] = "requests,stat=" .. (i % {stats}) .. " count=1 " .. string.format("%d", 1700000000000000000 + n)\n  end\n'
-        '  return wrk.format("POST", nil, {}, table.concat(parts, "\\n"))\nend\n'
-    )
