@@ -16,7 +16,7 @@ from libs.http.errors import BadRequest, Conflict, NotFound
 from services.ingest import queries
 from services.ingest.domain import InvalidStat, Stat, clean_name
 from services.ingest.queries import StatRow
-from services.ingest.writer import wait_for_writer
+from services.ingest.writer_lock import wait_for_writer
 
 
 @dataclass(frozen=True)

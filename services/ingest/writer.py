@@ -16,6 +16,7 @@ from libs.eventstore.store import Conflict
 from libs.series import columns, rollups
 from libs.series.rollups import Points
 from services.ingest.domain import InvalidStat, Stat, clean_name
+from services.ingest.writer_lock import hold_off_deletions
 
 log = logging.getLogger("ezstat.ingest.writer")
 
@@ -23,13 +24,7 @@ Commit = Callable[[Stat], None]
 """Commits one new stat (its own transaction); raises `Conflict` when the name is taken."""
 
 DROPPED = -1
-LOCK_CLASS = 0x657A73  # "ezs": advisory locks (class, partition) between the writer and deletions
 _CATALOG_LIMIT = 200_000
-
-
-def wait_for_writer(cursor: Cursor[TupleRow], partition: int) -> None:
-    """For who deletes a stat: happen before or after a batch of the writer, never during it."""
-    cursor.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, partition))
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ class Writer:
         rollups.fold(cursor, "ingest", self._partition, points)
 
     def _notice_deletions(self, cursor: Cursor[TupleRow]) -> None:
-        cursor.execute("select pg_advisory_xact_lock_shared(%s, %s)", (LOCK_CLASS, self._partition))
+        hold_off_deletions(cursor, self._partition)
         row = cursor.execute("select count(*) from ingest.tombstones").fetchone()
         assert row is not None
         if row[0] != self._buried or len(self._live) > _CATALOG_LIMIT:
