@@ -4,6 +4,9 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], within: float = 5) -> None:
@@ -15,3 +18,12 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], within: fl
             return
         assert time.monotonic() < deadline, f"not within {within} s: {inspect.getsource(condition).strip()}"
         await asyncio.sleep(0.01)
+
+
+def until(read: Callable[[], T], within: float = 5) -> T:
+    """For plain tests: what `read()` answers as soon as it is truthy; fail when it is not `within` seconds."""
+    deadline = time.monotonic() + within
+    while not (found := read()):
+        assert time.monotonic() < deadline, f"not within {within} s: {inspect.getsource(read).strip()}"
+        time.sleep(0.01)
+    return found

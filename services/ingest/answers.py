@@ -79,7 +79,9 @@ def raw(times: Times, values: Values) -> list[dict[str, Any]]:
 def percentiles(times: Times, values: Values, width: int) -> dict[float, float]:
     """The 95th percentile (linear between ranks) of each bucket: bucket start in Unix seconds -> p95."""
     bucket = times // (width * 1_000_000)
-    starts = np.flatnonzero(np.concatenate(([True], bucket[1:] != bucket[:-1]))) if len(bucket) else []
+    if not len(bucket):
+        return {}
+    starts = np.flatnonzero(np.concatenate(([True], bucket[1:] != bucket[:-1])))
     parts = np.split(values, starts[1:])
     return {
         float(bucket[start]) * width: float(np.percentile(part, 95)) for start, part in zip(starts, parts, strict=True)

@@ -6,6 +6,9 @@ from uuid import UUID
 
 from eventsourcing.domain import Aggregate, event
 
+from libs.contracts.accounts import Mode
+from libs.contracts.ingest import Kind
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _COLOUR = re.compile(r"(#[0-9a-fA-F]{6})?")
 
@@ -41,9 +44,9 @@ class Stat(Aggregate):
     class Created(Aggregate.Created):
         TOPIC = "ingest.Stat.Created"
         account: UUID
-        mode: str
+        mode: Mode
         name: str
-        kind: str
+        kind: Kind
         actor: str
 
     class Described(Event):
@@ -59,12 +62,12 @@ class Stat(Aggregate):
     class Deleted(Event):
         TOPIC = "ingest.Stat.Deleted"
         account: UUID
-        mode: str
+        mode: Mode
         name: str
         actor: str
 
     @event(Created)
-    def __init__(self, account: UUID, mode: str, name: str, kind: str, actor: str) -> None:
+    def __init__(self, account: UUID, mode: Mode, name: str, kind: Kind, actor: str) -> None:
         self.account = account
         self.mode = mode
         self.name = name
@@ -107,5 +110,5 @@ class Stat(Aggregate):
             self._delete(self.account, self.mode, self.name, actor)
 
     @event(Deleted)
-    def _delete(self, account: UUID, mode: str, name: str, actor: str) -> None:
+    def _delete(self, account: UUID, mode: Mode, name: str, actor: str) -> None:
         self.deleted = True

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from libs.http.hot import MIB, HotRequest, HotRoute, hot_response
+from libs.http.hot import MIB, HotEntry, HotRequest, HotRoute, hot_response
 from libs.http.principal import Principal
 from libs.runtime.clock import Clock, uuid7
-from services.ingest.senders import Answer, Senders, Tell
+from services.ingest.senders import Answer, PointRequest, Senders, Tell
 
 BATCH_LIMIT = 16 * MIB
 _SAME_FOR = 0.05
@@ -28,7 +28,7 @@ class HotSenders:
         self._senders = senders
         self._clock = clock
 
-    def routes(self) -> dict[bytes, HotRoute]:
+    def routes(self) -> dict[bytes, HotEntry]:
         senders = self._senders
         return {
             b"/ez": self._route(senders.ez),
@@ -41,7 +41,7 @@ class HotSenders:
             b"/api/v1/batch": self._route(senders.batch, BATCH_LIMIT),
         }
 
-    def _route(self, handler: Callable[[HotRequest, Tell], None], limit: int = MIB) -> HotRoute:
+    def _route(self, handler: Callable[[PointRequest, Tell], None], limit: int = MIB) -> HotRoute:
         render = self._render
 
         def handle(request: HotRequest) -> None:

@@ -88,7 +88,7 @@ class Intake:
             self._soon(self._look_up(principal, point, done), done)
             return
         admitted = self._admit(principal, len(entries))
-        if admitted is True:
+        if admitted is None:
             self._record_single(principal, point, entries, done)
         else:
             self._soon(self._wait_then(admitted, lambda: self._record_single(principal, point, entries, done)), done)
@@ -97,14 +97,15 @@ class Intake:
     def _fresh(entries: tuple[Entry, ...]) -> bool:
         return all(not entry.series.gone and entry.series.id is not None for entry in entries)
 
-    def _admit(self, principal: Principal, n: int) -> "bool | asyncio.Future[bool]":
+    def _admit(self, principal: Principal, n: int) -> "asyncio.Future[bool] | None":
+        """None: admitted. A future: the limit has to be asked. Raises 403 and 429."""
         if WRITE not in principal.facts.scopes:
             raise Forbidden("this key may not write: it has no scope stats:write")
         now = self.clock.now()
         allowed = principal.bucket.take(n, now)
         if allowed is False:
             raise TooMany(principal.bucket.retry_after(now))
-        return allowed
+        return None if allowed is True else allowed
 
     @staticmethod
     async def _wait_then(allowed: "asyncio.Future[bool]", record: Callable[[], None]) -> None:
@@ -137,7 +138,7 @@ class Intake:
         if self._fresh(entries):
             principal.memo[point.memo] = entries
         admitted = self._admit(principal, len(entries))
-        if admitted is not True and not await admitted:
+        if admitted is not None and not await admitted:
             raise TooMany(1)
         self._record_single(principal, point, entries, done)
 
@@ -172,7 +173,7 @@ class Intake:
 
     def _admit_many(self, principal: Principal, batch: "_Batch", entries: list[Entry], done: Done) -> None:
         admitted = self._admit(principal, len(entries))
-        if admitted is True:
+        if admitted is None:
             self._record_many(principal, batch, entries, done)
         else:
             self._soon(self._wait_then(admitted, lambda: self._record_many(principal, batch, entries, done)), done)
@@ -186,7 +187,8 @@ class Intake:
                 try:
                     check_kind(entry, kind)
                 except ApiError as error:
-                    raise error.at(f"data[{batch.row_of(i)}]") from None
+                    error.param = f"data[{batch.row_of(i)}]"
+                    raise
         entries[0].commit.add_many(entries, batch.times, batch.values, batch.items, done)
 
     async def _look_up_many(self, principal: Principal, batch: "_Batch", done: Done) -> None:

@@ -2,7 +2,7 @@
 points to the intake; the hot path and the FastAPI routes call the same ones."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -20,15 +20,21 @@ GIF = (
 )
 MAX_ROWS = 10_000
 Fields = dict[bytes, bytes]
+T = TypeVar("T")
 
 
 class PointRequest(Protocol):
     """A request with its whole body, from the hot path or from ASGI. Header names are lower-case."""
 
-    method: bytes
-    path: bytes
-    query: bytes
-    headers: list[tuple[bytes, bytes]]
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def path(self) -> bytes: ...
+    @property
+    def query(self) -> bytes: ...
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]: ...
+
     body: bytes
 
 
@@ -110,7 +116,7 @@ _v1_decoder = msgspec.json.Decoder(_V1Body)
 _rows_decoder = msgspec.json.Decoder(list[Row])
 
 
-def _decode(decoder: "msgspec.json.Decoder[object]", body: bytes) -> object:
+def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -272,7 +278,6 @@ class Senders:
 
     def _ez_json(self, request: PointRequest, reply: _Reply) -> None:
         body = _decode(_ez_decoder, request.body)
-        assert isinstance(body, _EzBody)
         secret = (body.ezkey or body.email or body.ukey or "").encode() or _bearer(request)
         if not secret:
             raise Unauthorized
@@ -308,7 +313,6 @@ class Senders:
     @staticmethod
     def _classic_json(request: PointRequest) -> Fields:
         body = _decode(_ez_decoder, request.body)
-        assert isinstance(body, _EzBody)
         given = {
             "ukey": body.ukey or body.ezkey, "key": body.key or body.stat,
             "count": body.count, "value": body.value, "t": body.t,
@@ -318,7 +322,6 @@ class Senders:
     def _v1_one(self, request: PointRequest, reply: _Reply, kind: Kind | None) -> None:
         if _is_json(request):
             row = _decode(_row_decoder, request.body)
-            assert isinstance(row, Row)
         else:
             fields = {name: parse.unescape(value).decode(errors="replace") for name, value in _fields(request).items()}
             if b"stat" not in fields:
@@ -334,7 +337,6 @@ class Senders:
 
     def _v1_many(self, request: PointRequest, tell: Tell) -> None:
         body = _decode(_v1_decoder, request.body)
-        assert isinstance(body, _V1Body)
         self._accepted(request, body.stats, tell)
 
     def _accepted(self, request: PointRequest, rows: list[Row], tell: Tell) -> None:
@@ -343,11 +345,7 @@ class Senders:
 
     def _batch(self, request: PointRequest, tell: Tell) -> None:
         body = request.body.strip()
-        if body.startswith(b"["):
-            rows = _decode(_rows_decoder, body)
-            assert isinstance(rows, list)
-        else:
-            rows = _ndjson(body)
+        rows = _decode(_rows_decoder, body) if body.startswith(b"[") else _ndjson(body)
         self._accepted(request, rows, tell)
 
 
@@ -359,7 +357,6 @@ def _ndjson(body: bytes) -> list[Row]:
                 row = _decode(_row_decoder, line)
             except BadRequest as error:
                 raise BadRequest(f"row {number}: {error.message}", param=f"data[{number}]") from None
-            assert isinstance(row, Row)
             rows.append(row)
     return rows
 

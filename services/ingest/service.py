@@ -38,6 +38,7 @@ _RESEND_AFTER = 0.25
 async def http(process: Process) -> AsyncIterator[HttpSide]:
     """The write path of points and everything that reads them."""
     settings, clock = process.settings, process.clock
+    assert process.ring is not None
     producer = Producer(uuid7())
     spool = Spool(settings.data / "spool", str(producer.epoch), settings.spool_bytes if settings.spool else 0)
     spool.open()

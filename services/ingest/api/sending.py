@@ -125,9 +125,8 @@ def router(senders: Senders, intake: Intake) -> APIRouter:
             intake.single(principal, point, lambda error: None if ended.done() else ended.set_result(error))
         except Refused as error:
             raise BadRequest(str(error), param=error.param) from None
-        error = await asyncio.shield(ended)
-        if error is not None:
-            raise error
+        if (refused := await asyncio.shield(ended)) is not None:
+            raise refused
         return Response(b'{"msg":"ok"}', media_type="application/json")
 
     Writer = Annotated[Principal, Depends(bearer(WRITE))]
