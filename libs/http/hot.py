@@ -90,6 +90,16 @@ class HotRequest:
         return self.head.headers
 
     @property
+    def content_type(self) -> bytes:
+        """As it was sent."""
+        return self.head.content_type
+
+    @property
+    def idempotency_key(self) -> bytes:
+        """Empty: a request with an Idempotency-Key never takes the hot path."""
+        return b""
+
+    @property
     def client(self) -> str:
         """The client's address, as far as trusted proxies tell."""
         return self.protocol.paths.proxies.client(self.protocol.peer, self.head.headers)

@@ -20,22 +20,32 @@ GIF = (
 )
 MAX_ROWS = 10_000
 Fields = dict[bytes, bytes]
+_FORM = b"application/x-www-form-urlencoded"
 T = TypeVar("T")
 
 
 class PointRequest(Protocol):
     """A request with its whole body, from the hot path or from ASGI. Header names are lower-case."""
 
+    body: bytes
+
     @property
     def method(self) -> bytes: ...
+
     @property
     def path(self) -> bytes: ...
+
     @property
     def query(self) -> bytes: ...
+
     @property
     def headers(self) -> list[tuple[bytes, bytes]]: ...
 
-    body: bytes
+    @property
+    def content_type(self) -> bytes: ...
+
+    @property
+    def idempotency_key(self) -> bytes: ...
 
 
 class Answer:
@@ -136,8 +146,10 @@ def _header(request: PointRequest, name: bytes) -> bytes:
 
 def _is_json(request: PointRequest) -> bool:
     """JSON by its type, or sent as text/plain (sendBeacon) or without one. Raises 415 for what nobody here reads."""
-    content_type = _header(request, b"content-type").partition(b";")[0].strip().lower()
-    if content_type == b"application/x-www-form-urlencoded":
+    if request.content_type == _FORM:
+        return False
+    content_type = request.content_type.partition(b";")[0].strip().lower()
+    if content_type == _FORM:
         return False
     if content_type in (b"application/json", b"application/x-ndjson", b"application/ndjson"):
         return True
@@ -231,7 +243,7 @@ class Senders:
         reply.principal = principal
         if not ez:
             _no_ez_key(principal)
-        if request_id := _header(request, b"idempotency-key"):
+        if request_id := request.idempotency_key:
             point.item = item_id(principal, f"request:{request_id.decode('latin-1')}")
         self._intake.single(principal, point, reply)
 
@@ -247,7 +259,7 @@ class Senders:
     ) -> None:
         if len(rows) > MAX_ROWS:
             raise BadRequest(f"at most {MAX_ROWS:,} rows at once")
-        request_id = _header(request, b"idempotency-key").decode("latin-1")
+        request_id = request.idempotency_key.decode("latin-1")
 
         def take(principal: Principal) -> None:
             reply.principal = principal

@@ -29,6 +29,8 @@ class OrdinaryRequest:
         self.path = request.url.path.encode()
         self.query: bytes = request.scope["query_string"]
         self.headers = headers
+        self.content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        self.idempotency_key = request.headers.get("idempotency-key", "").encode()
         self.body = body
 
 
