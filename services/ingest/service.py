@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.resources import files
 
 from libs.bus.data import DataFollower
 from libs.bus.errors import BusUnavailable, StreamRefused
@@ -17,7 +16,6 @@ from libs.http.app import make_app
 from libs.runtime.clock import uuid7
 from libs.runtime.process import Process
 from libs.runtime.service import HttpSide, Route, Service
-from libs.series import rollups
 from services.ingest.api import sending, stats
 from services.ingest.application import Application
 from services.ingest.catalog import Catalog
@@ -27,6 +25,7 @@ from services.ingest.intake import Intake
 from services.ingest.projections import projection
 from services.ingest.publish import publish
 from services.ingest.reading import Reading
+from services.ingest.schema import schema
 from services.ingest.senders import Senders
 from services.ingest.spool import Spool
 from services.ingest.writer import Writer
@@ -120,7 +119,7 @@ async def work(process: Process) -> AsyncIterator[None]:
 
 service = Service(
     name="ingest",
-    schema=rollups.ddl("ingest") + files(__package__).joinpath("schema.sql").read_text(),
+    schema=schema(),
     routes=(
         Route("/ez", exact=True),
         Route("/c", exact=True),

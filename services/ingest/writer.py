@@ -48,7 +48,7 @@ class Writer:
 
     def apply(self, cursor: Cursor[TupleRow], received: Sequence[Received]) -> None:
         """Store these frames: each exactly once, its points where they belong, points of deleted stats nowhere."""
-        columns.register(cursor.connection)
+        columns.register(cursor)
         self._notice_deletions(cursor)
         self._archive(cursor, received)
         self.fold(cursor, received)
@@ -93,26 +93,19 @@ class Writer:
             self._named.clear()
 
     def _archive(self, cursor: Cursor[TupleRow], received: Sequence[Received]) -> None:
-        with cursor.copy(
-            "copy ingest.frames (partition, epoch, seq, received_at, stream_seq, body) from stdin (format binary)"
-        ) as copy:
-            copy.write(
-                columns.COPY_HEAD
-                + b"".join(
-                    [
-                        b"".join((
-                            b"\0\6\0\0\0\2", self._partition.to_bytes(2, "big"),
-                            b"\0\0\0\x10", one.frame.epoch.bytes,
-                            b"\0\0\0\x08", one.frame.seq.to_bytes(8, "big"),
-                            b"\0\0\0\x08", (one.frame.received - columns.PG_EPOCH).to_bytes(8, "big", signed=True),
-                            b"\0\0\0\x08", one.sequence.to_bytes(8, "big"),
-                            len(one.body).to_bytes(4, "big"), one.body,
-                        ))
-                        for one in received
-                    ]
-                )
-                + columns.COPY_TAIL
-            )  # fmt: skip
+        cursor.execute(
+            "insert into ingest.frames (partition, epoch, seq, received_at, stream_seq, body)"
+            " select %s, * from unnest(%b, %b, %b, %b, %b)",
+            (
+                self._partition,
+                columns.uuids(np.array([one.frame.epoch.bytes for one in received], "V16")),
+                columns.int8s(np.array([one.frame.seq for one in received], np.int64)),
+                columns.timestamps(np.array([one.frame.received for one in received], np.int64)),
+                columns.int8s(np.array([one.sequence for one in received], np.int64)),
+                columns.byteas([one.body for one in received]),
+            ),
+            prepare=True,
+        )
 
     def _look_up(self, cursor: Cursor[TupleRow], sources: Iterable[Source]) -> None:
         unknown = list({source.stat for source in sources if source.stat is not None and source.stat not in self._live})
@@ -170,28 +163,26 @@ class Writer:
         """Points as sent: one row per stat, its times and values packed."""
         starts = np.flatnonzero(np.concatenate(([True], points.series[1:] != points.series[:-1])))
         ends = np.append(starts[1:], len(points.series))
-        times = points.times.astype("<i8", copy=False)
-        values = points.values.astype("<f8", copy=False)
-        pg_times = (points.times - columns.PG_EPOCH).astype(">i8").tobytes()
-        stats, accounts = points.stats.tobytes(), points.accounts.tobytes()
-        head = b"\0\7\0\0\0\2" + self._partition.to_bytes(2, "big") + b"\0\0\0\x10"
-        rows = [columns.COPY_HEAD]
-        for start, end, series in zip(starts.tolist(), ends.tolist(), points.series[starts].tolist(), strict=True):
-            at = 16 * series
-            body = times[start:end].tobytes() + values[start:end].tobytes()
-            rows += (
-                head, stats[at : at + 16],
-                b"\0\0\0\x08", pg_times[8 * start : 8 * start + 8],
-                b"\0\0\0\x08", pg_times[8 * end - 8 : 8 * end],
-                b"\0\0\0\x10", accounts[at : at + 16],
-                b"\0\0\0\4", (end - start).to_bytes(4, "big"),
-                len(body).to_bytes(4, "big"), body,
-            )  # fmt: skip
-        rows.append(columns.COPY_TAIL)
-        with cursor.copy(
-            "copy ingest.points (partition, stat, first_at, last_at, account, n, body) from stdin (format binary)"
-        ) as copy:
-            copy.write(b"".join(rows))
+        series = points.series[starts]
+        times, values = memoryview(points.times).cast("B"), memoryview(points.values).cast("B")
+        bodies = [
+            b"%b%b" % (times[start:end], values[start:end])
+            for start, end in zip((starts * 8).tolist(), (ends * 8).tolist(), strict=True)
+        ]
+        cursor.execute(
+            "insert into ingest.points (partition, stat, first_at, last_at, account, n, body)"
+            " select %s, * from unnest(%b, %b, %b, %b, %b, %b)",
+            (
+                self._partition,
+                columns.uuids(points.stats[series]),
+                columns.timestamps(points.times[starts]),
+                columns.timestamps(points.times[ends - 1]),
+                columns.uuids(points.accounts[series]),
+                columns.int8s(ends - starts),
+                columns.byteas(bodies),
+            ),
+            prepare=True,
+        )
 
 
 def _columns(one: Received, places: Any) -> tuple[Any, Any, Any]:
