@@ -164,9 +164,9 @@ class Writer:
         starts = np.flatnonzero(np.concatenate(([True], points.series[1:] != points.series[:-1])))
         ends = np.append(starts[1:], len(points.series))
         series = points.series[starts]
-        times, values = memoryview(points.times).cast("B"), memoryview(points.values).cast("B")
+        times, values = points.times.tobytes(), points.values.tobytes()
         bodies = [
-            b"%b%b" % (times[start:end], values[start:end])
+            times[start:end] + values[start:end]
             for start, end in zip((starts * 8).tolist(), (ends * 8).tolist(), strict=True)
         ]
         cursor.execute(
