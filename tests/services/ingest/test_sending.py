@@ -1,4 +1,4 @@
-"""Every row of the table "Sending data points", over a running installation, on the hot path and on the ordinary one."""
+"""Every row of the table "Sending data points", over a running installation, on the hot path and on the ordinary."""
 
 import time
 from collections.abc import Iterator
