@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 
 from libs.contracts.ingest import Kind
-from libs.http.app import bearer, path_text
+from libs.http.credentials import bearer
+from libs.http.paths import path_text
 from libs.http.errors import ApiError, BadRequest
 from libs.http.principal import Principal
 from services.ingest import parse

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
-from libs.http.app import bearer, path_text
+from libs.http.credentials import bearer
+from libs.http.paths import path_text
 from libs.http.errors import BadRequest
 from libs.http.principal import Principal
 from services.ingest import answers
