@@ -11,8 +11,8 @@ from starlette.datastructures import UploadFile
 
 from libs.contracts.ingest import Kind
 from libs.http.credentials import bearer
-from libs.http.paths import path_text
 from libs.http.errors import ApiError, BadRequest
+from libs.http.paths import path_text
 from libs.http.principal import Principal
 from services.ingest import parse
 from services.ingest.intake import WRITE, Intake, Single, item_id

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from libs.http.credentials import bearer
-from libs.http.paths import path_text
 from libs.http.errors import BadRequest
+from libs.http.paths import path_text
 from libs.http.principal import Principal
 from services.ingest import answers
 from services.ingest.application import Application
