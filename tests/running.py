@@ -16,6 +16,7 @@ import httpx
 import psutil
 
 from libs.runtime.children import free_port
+from libs.runtime.folder import DataFolder
 
 START_WITHIN = 40.0
 
@@ -74,6 +75,11 @@ class Ezstat:
     def components(self) -> dict[str, dict[str, Any]]:
         """`ezstat ps --json` by name."""
         return {row["name"]: row for row in json.loads(self.command("ps", "--json"))}
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Addresses of the private servers, with passwords."""
+        return DataFolder(self.folder).read().urls
 
     def kill(self, name: str, sig: signal.Signals = signal.SIGKILL) -> None:
         """Do something to a component; the supervisor starts it again."""

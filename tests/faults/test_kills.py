@@ -82,9 +82,8 @@ async def test_a_frozen_nats_loses_and_doubles_nothing(house: Ezstat, key: str) 
 
 
 async def test_a_locked_table_holds_up_the_writer_but_not_the_senders(house: Ezstat, key: str) -> None:
-    dsn = house.command("settings", "--show", "DATABASE_URL").strip()
     async with loading(house.url, key, "locked") as account:
-        with psycopg.connect(dsn) as connection:
+        with psycopg.connect(house.urls["postgres"]) as connection:
             connection.execute("lock table ingest.minutes in access exclusive mode")
             await asyncio.sleep(10 if LONG else 1)
     assert set(account.statuses) == {200}
