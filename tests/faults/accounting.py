@@ -161,6 +161,7 @@ async def totals(url: str, key: str, name: str) -> dict[str, int]:
 async def settle(url: str, key: str, name: str, account: Account, *, within: float = 60) -> dict[str, int]:
     """The totals once all that was acknowledged is in them; then check each request."""
     deadline = time.monotonic() + within
+    assert account.statuses[200] > 50, f"hardly any load: {account.statuses}"
     least = account.acknowledged
     while True:
         try:
