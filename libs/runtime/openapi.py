@@ -16,7 +16,7 @@ class DocumentConflict(ValueError):
 
 
 def merge(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The document of all services. Raises `DocumentConflict` for a path and method, or a component, described twice."""
+    """The document of all services. Raises `DocumentConflict` for an operation or component described twice."""
     paths: dict[str, dict[str, Any]] = {}
     components: dict[str, dict[str, Any]] = {}
     for service, document in documents.items():
