@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import Servers, local_servers
+from tests.servers import Servers, real_servers
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with local_servers(tmp_path_factory.mktemp("servers")) as running:
+    with real_servers(tmp_path_factory.mktemp("servers")) as running:
         yield running
