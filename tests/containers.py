@@ -18,9 +18,8 @@ from libs.runtime.children import free_port
 from libs.runtime.probes import postgres_answers, redis_answers
 from tests.servers import ENDING, TESTS_PASSWORD, Servers, await_answer
 
-POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE") or "postgres:18"
-NATS_IMAGE = os.environ.get("NATS_IMAGE") or "nats:2-alpine"
-REDIS_IMAGE = os.environ.get("REDIS_IMAGE") or "redis:8-alpine"
+DEFAULT_IMAGES = {"POSTGRES_IMAGE": "postgres:18", "NATS_IMAGE": "nats:2-alpine", "REDIS_IMAGE": "redis:8-alpine"}
+IMAGES = {name: os.environ.get(name) or default for name, default in DEFAULT_IMAGES.items()}
 
 _DEPLOY = Path(__file__).parent.parent / "deploy"
 
@@ -29,7 +28,7 @@ def available() -> bool:
     """Is there an engine that answers, and has it all three images? Nothing is pulled to find out."""
     try:
         client = docker.from_env(timeout=3)
-        for image in (POSTGRES_IMAGE, NATS_IMAGE, REDIS_IMAGE):
+        for image in IMAGES.values():
             client.images.get(image)
     except (docker.errors.DockerException, requests.RequestException):
         return False
@@ -88,7 +87,7 @@ def container_servers(folder: Path) -> Iterator[Servers]:
 def _postgres(stack: ExitStack) -> Contained:
     port = free_port()
     container = (
-        DockerContainer(POSTGRES_IMAGE)
+        DockerContainer(IMAGES["POSTGRES_IMAGE"])
         .with_bind_ports(5432, port)
         .with_envs(
             POSTGRES_USER="ezstat",
@@ -105,7 +104,7 @@ def _postgres(stack: ExitStack) -> Contained:
 def _nats(stack: ExitStack) -> Contained:
     port = free_port()
     container = (
-        DockerContainer(NATS_IMAGE, entrypoint=["nats-server", "-c", "/nats.conf"])
+        DockerContainer(IMAGES["NATS_IMAGE"], entrypoint=["nats-server", "-c", "/nats.conf"])
         .with_bind_ports(4222, port)
         .with_copy_into_container((_DEPLOY / "nats.conf").read_bytes(), "/nats.conf")
         .with_envs(NATS_PASSWORD=f'"{TESTS_PASSWORD}"', NATS_STORE="16G")
@@ -126,7 +125,7 @@ def _nats_greets(host: str, port: int) -> bool:
 def _redis(stack: ExitStack) -> Contained:
     port = free_port()
     container = (
-        DockerContainer(REDIS_IMAGE, user="redis")
+        DockerContainer(IMAGES["REDIS_IMAGE"], user="redis")
         .with_command(["redis-server", "/ezstat.conf", "--requirepass", TESTS_PASSWORD])
         .with_bind_ports(6379, port)
         .with_copy_into_container((_DEPLOY / "redis.conf").read_bytes(), "/ezstat.conf")
