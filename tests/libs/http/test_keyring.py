@@ -1,99 +1,16 @@
 """The key ring: what is known is answered at once, what is dropped never comes back, whatever is under way."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
 
-from libs.bus.connect import Bus
-from libs.contracts.accounts import (
-    RESOLVE_KEY,
-    RING_BEAT,
-    RING_DROP,
-    RING_LEFT,
-    KeyFacts,
-    KeyResolved,
-    KeyUsed,
-    ResolveKey,
-    RingBeat,
-    RingDrop,
-    RingDropped,
-)
+from libs.contracts.accounts import RING_BEAT, RING_LEFT, KeyUsed, RingBeat
 from libs.http.errors import ServiceUnavailable, Unauthorized
-from libs.http.keyring import RING_USED, KeyRing
-from libs.http.limits import Limiter
+from libs.http.keyring import RING_USED
 from libs.http.write_bucket import Unmetered, WriteBucket
-from libs.runtime.clock import SystemClock
-from libs.runtime.process import connect_redis
 from tests.eventually import eventually
-from tests.servers import Servers
-
-PEPPER = b"pepper"
-
-
-class Accounts:
-    """What accounts does for rings, with its keys in a dict; `gate` holds answers back that are already decided."""
-
-    def __init__(self, bus: Bus) -> None:
-        self.bus = bus
-        self.keys: dict[bytes, KeyFacts] = {}
-        self.asked = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def start(self) -> None:
-        await self.bus.answer(RESOLVE_KEY, ResolveKey, self.resolve, "accounts")
-
-    async def resolve(self, question: ResolveKey) -> KeyResolved:
-        self.asked += 1
-        facts = self.keys.get(question.digest) or self.keys.get(question.peppered)
-        await self.gate.wait()
-        return KeyResolved(facts=facts)
-
-    async def drop(self, *digests: bytes, account: UUID | None = None) -> list[RingDropped]:
-        message = RingDrop(digests=digests, account=account)
-        return await self.bus.survey(RING_DROP, message, RingDropped, 5, lambda answers: len(answers) == 1)
-
-
-class House:
-    """A ring and accounts on two connections of one bus."""
-
-    def __init__(self, ring: KeyRing, accounts: Accounts, bus: Bus) -> None:
-        self.ring = ring
-        self.accounts = accounts
-        self.bus = bus
-
-    def issue(self, secret: bytes, **facts: object) -> KeyFacts:
-        made = KeyFacts(**{"key_id": uuid4(), "account": uuid4(), "kind": "account", **facts})  # type: ignore[arg-type]
-        self.accounts.keys[self.ring.digests(secret)[made.kind == "ez"]] = made
-        return made
-
-    def revoke(self, secret: bytes) -> bytes:
-        digest = next(digest for digest in self.ring.digests(secret) if digest in self.accounts.keys)
-        del self.accounts.keys[digest]
-        return digest
-
-
-@pytest.fixture
-async def house(servers: Servers) -> AsyncIterator[House]:
-    ours, theirs = Bus.start(servers.nats_url, "ring"), Bus.start(servers.nats_url, "accounts")
-    cache = connect_redis(servers.redis_url)
-    await ours.wait(5)
-    await theirs.wait(5)
-    accounts = Accounts(theirs)
-    await accounts.start()
-    clock = SystemClock()
-    ring = KeyRing(ours, clock, Limiter(cache, clock), name="host:1:abc", pepper=PEPPER)
-    await ring.start()
-    await theirs.nc.flush()
-    await ours.nc.flush()
-    yield House(ring, accounts, ours)
-    accounts.gate.set()
-    await ring.close()
-    await ours.close()
-    await theirs.close()
-    await cache.aclose()
+from tests.libs.http.house import House
 
 
 async def test_a_key_is_asked_for_once_and_then_known(house: House) -> None:
@@ -163,7 +80,7 @@ async def test_dropping_an_account_drops_its_keys_and_no_others(house: House) ->
     assert changed.facts.role == "viewer"
 
 
-async def test_without_accounts_known_keys_work_and_unknown_ones_are_503(servers: Servers, house: House) -> None:
+async def test_without_accounts_known_keys_work_and_unknown_ones_are_503(house: House) -> None:
     house.issue(b"known")
     await house.ring.find(b"known")
     await house.accounts.bus.close()
