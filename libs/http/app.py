@@ -20,9 +20,9 @@ from libs.http.idempotency import Idempotency, key_of
 from libs.http.metrics import request_metrics
 from libs.http.paths import Found, RouteTable, counts_on_get
 from libs.http.principal import Principal
+from libs.http.process import HttpProcess
 from libs.http.proxies import Proxies
 from libs.runtime.clock import uuid7
-from libs.runtime.process import Process
 
 log = logging.getLogger("ezstat.http")
 access = logging.getLogger("ezstat.access")
@@ -35,7 +35,7 @@ GONE = 499
 
 def make_app(
     service: str,
-    process: Process,
+    process: HttpProcess,
     routers: Sequence[APIRouter],
     *,
     bodies: Mapping[str, BodyRule] | None = None,
@@ -63,7 +63,7 @@ class Frame:
     """What happens around every request of an app, from the outside in: request id and trace, who the client is, HTTPS,
     OPTIONS and HEAD, the body, idempotency; then the routes; and every error, in the dialect of its path."""
 
-    def __init__(self, app: ASGIApp, service: str, process: Process, bodies: Bodies, owner: FastAPI) -> None:
+    def __init__(self, app: ASGIApp, service: str, process: HttpProcess, bodies: Bodies, owner: FastAPI) -> None:
         self._app = app
         self._owner = owner
         self._service = service
@@ -148,7 +148,7 @@ class Frame:
 class _Answer:
     """Adds to an answer what every answer has."""
 
-    def __init__(self, scope: Scope, send: Send, process: Process, found: Found) -> None:
+    def __init__(self, scope: Scope, send: Send, process: HttpProcess, found: Found) -> None:
         self._scope = scope
         self._send = send
         self._process = process

@@ -23,7 +23,7 @@ from libs.http.errors import Forbidden, Unauthorized
 from libs.http.exchange import exchange_of
 from libs.http.limits import Limit
 from libs.http.principal import Principal
-from libs.runtime.process import Process
+from libs.http.process import HttpProcess
 from libs.runtime.settings import Settings
 
 SESSION = "ezstat_session"
@@ -41,9 +41,9 @@ SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
 
-def process_of(request: Request) -> Process:
+def process_of(request: Request) -> HttpProcess:
     """The process of an app that `make_app` made."""
-    process: Process = request.app.state.process
+    process: HttpProcess = request.app.state.process
     return process
 
 

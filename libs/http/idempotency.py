@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.http.errors import BadRequest, Conflict
 from libs.http.principal import Principal
-from libs.runtime.process import Process
+from libs.http.process import HttpProcess
 
 KEPT_SECONDS = 24 * 3600
 RUNNING_SECONDS = 60
@@ -76,7 +76,7 @@ def key_of(scope: Scope) -> bytes | None:
 class Idempotency:
     """Runs a POST once per key of an account."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: HttpProcess) -> None:
         self._redis = process.redis
         self._secret = process.settings.derive("idempotency")
 

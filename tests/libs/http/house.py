@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import ClassVar
 from uuid import UUID, uuid4
 
 from libs.bus.connect import Bus
@@ -19,11 +20,15 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 
 
 class Accounts:
-    """What accounts does for rings, with its keys in a dict; `gate` holds answers back that are already decided."""
+    """What accounts does for rings, with its keys in a dict; `gate` holds answers back that are already decided.
+
+    The dict is one for all: whichever of several answers, says the same.
+    """
+
+    keys: ClassVar[dict[bytes, KeyFacts]] = {}
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
-        self.keys: dict[bytes, KeyFacts] = {}
         self.asked = 0
         self.broken = False
         self.gate = asyncio.Event()
