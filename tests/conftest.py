@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.running import Ezstat, running
-from tests.servers import Servers, local_servers
+from tests.servers import Servers, real_servers
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with local_servers(tmp_path_factory.mktemp("servers")) as running:
-        yield running
+    with real_servers(tmp_path_factory.mktemp("servers")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from libs.http.dialects import dialect_of
 from libs.http.errors import ApiError
+from libs.http.headers import CORS_LINE, cors_open
 from libs.http.proxies import Proxies
 from libs.runtime.clock import uuid7
 
@@ -35,6 +36,8 @@ def error_response(error: ApiError, path: bytes, query: bytes = b"", headers: by
     dialect = dialect_of(path.decode("latin-1"), query.decode("latin-1"))
     told = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
     lines = f"x-request-id: {uuid7()}\r\n{told}".encode()
+    if cors_open(path.decode("latin-1")):
+        lines += CORS_LINE
     return hot_response(error.status, dialect.body(error), lines + headers)
 
 

@@ -6,9 +6,11 @@ import socket
 from collections.abc import Iterator, Mapping
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from libs.http.hot import HotEntry, HotPaths
+from libs.http.metrics import watch
 from libs.http.protocol import HotProtocol
 from libs.http.proxies import Proxies
 from libs.runtime.settings import Settings
@@ -55,9 +57,11 @@ async def run(
     listener: socket.socket,
     stop: asyncio.Event,
     settings: Settings,
+    metrics: CollectorRegistry,
 ) -> None:
     """Answer HTTP on a listening socket until `stop` is set and what was asked is answered."""
     paths = HotPaths(hot, proxies=Proxies(settings.trusted_proxies), require_https=settings.require_https)
+    watch(metrics, paths)
     server = make_server(app, paths)
     stopping = asyncio.create_task(_stop_when_set(server, stop))
     try:

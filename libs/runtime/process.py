@@ -4,9 +4,9 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import redis.asyncio
@@ -46,6 +46,7 @@ class Process:
     metrics: CollectorRegistry
     tasks: asyncio.TaskGroup | None
     ring_name: str
+    ready: "dict[str, Callable[[], bool]]" = field(default_factory=dict)
 
 
 def connect_redis(url: str) -> redis.asyncio.Redis:

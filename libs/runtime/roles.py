@@ -53,7 +53,14 @@ async def serve(settings: Settings, services: Sequence[Service], listener: socke
             if service.http is not None:
                 sides[service.name] = await stack.enter_async_context(service.http(process))
         keep_what_is_loaded()
-        await run(dispatch(services, sides), merge_hot(sides), listener=listener, stop=stop, settings=settings)
+        await run(
+            dispatch(services, sides),
+            merge_hot(sides),
+            listener=listener,
+            stop=stop,
+            settings=settings,
+            metrics=process.metrics,
+        )
 
 
 async def work(settings: Settings, services: Sequence[Service], name: str) -> None:

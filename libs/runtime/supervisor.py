@@ -4,6 +4,7 @@ Imports neither numpy nor a web framework: this process lives beside all the oth
 """
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +13,8 @@ from libs.runtime.folder import Component, DataFolder
 from libs.runtime.keeper import Keeper, Program
 from libs.runtime.rings import DeadRings
 from libs.runtime.tasks import background_tasks
+
+logger = logging.getLogger(__name__)
 
 SERVER = "server"
 _DRAIN, _SERVERS_STOP = 6.0, 3.0  # seconds; together they stay below the ten that a stop may take
@@ -56,8 +59,12 @@ class Supervisor:
             keeper.kill()
 
     def _write_down(self) -> None:
-        if self._folder is not None:
+        if self._folder is None:
+            return
+        try:
             self._folder.write([keeper.component for keeper in self._keepers], self._urls)
+        except OSError as error:  # a full disk must not end what still runs
+            logger.error("can't write down what runs: %s", error)
 
     def _bury(self, component: Component, pid: int) -> None:
         if self._rings is not None and component.role == "http":

@@ -9,9 +9,9 @@ LOCK = (ROOT / "requirements.lock").read_text()
 NAME = re.compile(r"^([A-Za-z0-9][\w.-]*)")
 
 
-def entries() -> dict[str, str]:
+def entries(lock: str = LOCK) -> dict[str, str]:
     """Package name -> its lines."""
-    joined = LOCK.replace("\\\n", " ")
+    joined = lock.replace("\\\n", " ")
     lines = [line.strip() for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     found = {}
     for line in lines:
@@ -40,3 +40,11 @@ def test_the_lock_holds_everything_the_project_asks_for() -> None:
     asked = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
     names = {_normal(NAME.match(requirement)[1]) for requirement in asked}  # type: ignore[index]
     assert names <= set(entries())
+
+
+def test_the_containers_lock_is_the_part_of_it_that_they_need() -> None:
+    whole, part = LOCK.replace("\\\n", ""), (ROOT / "deploy" / "requirements.lock").read_text().replace("\\\n", "")
+    assert set(part.splitlines()) <= set(whole.splitlines())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    assert {_normal(NAME.match(requirement)[1]) for requirement in asked} <= set(entries(part))  # type: ignore[index]

@@ -76,3 +76,10 @@ def test_no_new_service_is_left_out_of_the_entry_points() -> None:
     wired = {path.parent.name for path in tracked("services/*/service.py")}
     assert wired <= set(registered)
     assert all(target == f"services.{name}.service:service" for name, target in registered.items())
+
+
+def test_tests_are_skipped_through_needs_alone() -> None:
+    """So that in CI, where everything must be there, nothing is skipped unseen."""
+    skips = re.compile(r"pytest\.(?:skip|importorskip|mark\.(?:skip|xfail))\b|importorskip\(")
+    found = {str(path.relative_to(ROOT)) for path in tracked("tests/*.py") if skips.search(path.read_text())}
+    assert found - {"tests/house/test_rules.py"} == {"tests/needs.py"}

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from libs.bus.connect import Bus
-from tests.servers import Servers, local_servers
+from tests.servers import Servers, real_servers
 
 
 @pytest.fixture
@@ -17,5 +17,5 @@ async def bus(servers: Servers) -> AsyncIterator[Bus]:
 @pytest.fixture(scope="package")
 def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Servers that these tests may kill, apart from those that all tests share."""
-    with local_servers(tmp_path_factory.mktemp("own")) as running:
+    with real_servers(tmp_path_factory.mktemp("own")) as running:
         yield running

@@ -12,10 +12,19 @@ from tests.eventually import eventually
 from tests.libs.http.serving import Serving, answer_to, get, post, serving
 
 
-@pytest.fixture
-async def served() -> AsyncIterator[Serving]:
+@pytest.fixture(scope="module")
+async def shared() -> AsyncIterator[Serving]:
     async with serving() as running:
         yield running
+
+
+@pytest.fixture
+def served(shared: Serving) -> Serving:
+    """One server for most tests, as if it were new."""
+    shared.paths.heads.clear()
+    shared.recorder.requests.clear()
+    shared.recorder.hold = False
+    return shared
 
 
 async def test_a_hot_post_is_answered_before_asgi(served: Serving) -> None:

@@ -111,7 +111,7 @@ class House:
             self.lines.append(line.rstrip())
             if "Stop it with Ctrl-C" in line:
                 return
-        raise AssertionError((self.folder / "errors.log").read_text()[-3000:])
+        raise AssertionError(f"ended with {self.process.wait(10)}\n{(self.folder / 'errors.log').read_text()[-3000:]}")
 
     def ps(self) -> dict[str, dict[str, Any]]:
         rows = json.loads(self.command("ps", "--json").stdout)

@@ -18,6 +18,7 @@ import pytest
 
 from libs.runtime.children import free_port
 from libs.runtime.gateway import RouteConflict, Table, presented_key, table
+from libs.runtime.openapi import DocumentConflict, merge
 from libs.runtime.probes import http_status
 from libs.runtime.service import Route, Service
 from tests import needs
@@ -172,9 +173,12 @@ def test_the_table_knows_the_service(path: str, headers: dict[str, str], service
 
 def test_one_process_with_all_services_answers_as_the_table_says(house: House) -> None:
     with serving(house) as port:
+        described = ask(port, "/openapi.json").json
         answers = [ask(port, path, headers).json["service"] for path, headers, _ in CASES]
         hot = [ask(port, f"/hot/{name}").json for name in ("alpha", "beta")]
     assert answers == [service for _, _, service in CASES]
+    assert described["info"]["title"] == "EzStat"
+    assert "/live" in described["paths"]
     assert hot == [{"hot": "alpha"}, {"hot": "beta"}]
 
 
@@ -281,3 +285,14 @@ def test_the_configuration_needs_no_backslash_and_names_no_machine(house: House)
     text = house.command("gateway-config").stdout
     assert "server alpha:8000;" in text
     assert not re.search(r'"~[^"]*\\', text)
+
+
+def test_documents_of_services_become_one() -> None:
+    one = {"paths": {"/x": {"get": {"summary": "read"}}}, "components": {"schemas": {"Error": {"type": "object"}}}}
+    two = {"paths": {"/x": {"post": {"summary": "write"}}}, "components": {"schemas": {"Error": {"type": "object"}}}}
+    merged = merge({"one": one, "two": two})
+    assert merged["paths"] == {"/x": {"get": {"summary": "read"}, "post": {"summary": "write"}}}
+    assert merged["components"] == {"schemas": {"Error": {"type": "object"}}}
+    three = {"components": {"schemas": {"Error": {"type": "string"}}}}
+    with pytest.raises(DocumentConflict, match="Error of three"):
+        merge({"one": one, "three": three})
