@@ -13,6 +13,7 @@ from libs.bus.streams import ensure_events, ensure_parked, ensure_points, keep
 from libs.contracts.ingest import STATS_FORGOTTEN, StatsForgotten, decode_frame, points_subject
 from libs.eventstore.store import EventStore
 from libs.http.app import make_app
+from libs.http.bodies import BodyRule
 from libs.runtime.clock import uuid7
 from libs.runtime.process import Process
 from libs.runtime.service import HttpSide, Route, Service
@@ -20,7 +21,7 @@ from services.ingest.api import sending, stats
 from services.ingest.application import Application
 from services.ingest.catalog import Catalog
 from services.ingest.groups import GroupCommit, Producer
-from services.ingest.hot import HotSenders
+from services.ingest.hot import BATCH_LIMIT, HotSenders
 from services.ingest.intake import Intake
 from services.ingest.projections import projection
 from services.ingest.publish import publish
@@ -57,7 +58,8 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
 
     streams = keep(process.bus, partial(ensure_points, process.bus, settings))
     draining = asyncio.create_task(spool.drain(partial(_resend, publisher)))
-    app = make_app("ingest", process, [sending.router(senders, intake), stats.router(application, reading)])
+    routers = [sending.router(senders, intake), stats.router(application, reading)]
+    app = make_app("ingest", process, routers, bodies={"/api/v1/batch": BodyRule(limit=BATCH_LIMIT)})
     hot = HotSenders(senders, clock).routes() if settings.hot_path else {}
     try:
         yield HttpSide(app, hot)
