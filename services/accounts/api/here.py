@@ -3,18 +3,11 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Annotated
-from uuid import UUID
 
-from fastapi import Depends, Request, Response
-
-from libs.contracts.accounts import KeyFacts
-from libs.http.app import bearer, session_only
-from libs.http.errors import NotFound
+from fastapi import Request, Response
 from libs.http.exchange import exchange_of
+
 from libs.http.limits import Limit, Limiter
-from libs.http.principal import Principal
-from services.accounts import queries
 from services.accounts.application.context import Context
 
 _OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")

@@ -32,9 +32,7 @@ async def _list(
     user: UUID | None = None,
 ) -> tuple[list[shapes.KeyOut], str | None]:
     async with context.database.tenant(caller.account) as transaction:
-        rows = await queries.keys(
-            transaction, (kind,), user_id=user, revoked=revoked, after=place(cursor), limit=limit
-        )
+        rows = await queries.keys(transaction, (kind,), user_id=user, revoked=revoked, after=place(cursor), limit=limit)
     last = rows[-1] if rows else None
     return [shapes.KeyOut.of(row) for row in rows], after(
         rows, limit, last.created_at if last else None, last.id if last else None

@@ -134,9 +134,7 @@ async def look_at_invitation(here: HereNow, body: shapes.Confirm) -> shapes.Invi
         user = await queries.user_by_email(cursor, invitation.email)
     if account is None:
         raise NotFound
-    return shapes.InvitedTo(
-        account=account.name, email=invitation.email, role=invitation.role, known=user is not None
-    )
+    return shapes.InvitedTo(account=account.name, email=invitation.email, role=invitation.role, known=user is not None)
 
 
 @router.post("/invitations/accept", dependencies=[OwnPage])
