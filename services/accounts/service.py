@@ -27,7 +27,6 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
         await process.bus.answer(RESOLVE_KEY, ResolveKey, resolver.answer, queue="accounts")
         app = make_app("accounts", process, [signing.router, keys.router, team.router])
         app.state.accounts = context
-        app.state.limiter = process.limiter
         yield HttpSide(app)
 
 

@@ -10,7 +10,7 @@ from libs.contracts.accounts import KeyFacts, KeyKind
 from libs.http.errors import NotFound
 from services.accounts import queries
 from services.accounts.api import shapes
-from services.accounts.api.here import AccountKey, HereNow, Person, pending, seconds
+from services.accounts.api.here import GONE, AccountKey, HereNow, Person, pending, seconds
 from services.accounts.api.meaning import Meaningful
 from services.accounts.api.paging import Cursor, Limit, after, place
 from services.accounts.application import keys
@@ -19,7 +19,6 @@ from services.accounts.application.context import Context
 router = APIRouter(prefix="/api/v1/auth", route_class=Meaningful, tags=["keys"])
 
 Dead = Annotated[bool, Query(description="Revoked ones too.")]
-GONE: dict[int | str, dict[str, Any]] = {202: {"model": shapes.Pending}, 204: {"description": "Dead everywhere."}}
 
 
 async def _list(

@@ -6,7 +6,6 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from libs.eventstore.database import DatabaseUnavailable
 from libs.eventstore.store import NotFound, StaleAggregate
 from libs.http import errors
 from services.accounts.application.errands import TicketGone
@@ -36,8 +35,6 @@ def meaning(error: Exception) -> errors.ApiError | None:
             return errors.Forbidden("This link is wrong, used or too old.", code="link_gone")
         case StaleAggregate():
             return errors.Conflict("Somebody else changed this at the same moment; try again.", code="try_again")
-        case DatabaseUnavailable():
-            return errors.Unavailable()
     return None
 
 

@@ -164,8 +164,7 @@ class SignedInOut(BaseModel):
     user: UserOut
     account: AccountOut
     role: Role
-    csrf_token: str = Field(description="For forms: send it as the field `csrf_token` or as `X-CSRF-Token`.")
-    next: str = "/"
+    next: str = Field("/", description="Where to go now: always a path on this site.")
 
 
 class MeOut(BaseModel):
@@ -173,7 +172,7 @@ class MeOut(BaseModel):
     account: AccountOut
     role: Role
     accounts: list[MembershipOut]
-    csrf_token: str
+    csrf_token: str = Field(description="For forms: send it as the field `csrf_token` or as `X-CSRF-Token`.")
 
 
 class Pending(BaseModel):

@@ -5,18 +5,19 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
+from libs.http.credentials import csrf_token
 from libs.http.errors import Forbidden, NotFound
+from libs.http.exchange import exchange_of
 from services.accounts import queries
 from services.accounts.api import shapes
-from services.accounts.api.here import Here, HereNow, OwnPage, Person, own_path, pending, signed_in, signed_out
-from services.accounts.api.keys import GONE
+from services.accounts.api.here import GONE, Answers, Here, HereNow, OwnPage, Person, own_path, pending, signed_in, signed_out
 from services.accounts.api.meaning import Meaningful
 from services.accounts.application import errands, opening, signing, team
 from services.accounts.application.context import actor
 
 router = APIRouter(prefix="/api/v1/auth", route_class=Meaningful, tags=["sign-in"])
 
-LATER: dict[int | str, dict[str, Any]] = {202: {"model": shapes.Accepted, "description": "A mail is on its way."}}
+LATER: Answers = {202: {"model": shapes.Accepted, "description": "A mail is on its way."}}
 _ACCEPTED = b'{"status":"accepted"}'
 
 
@@ -178,3 +179,25 @@ async def _own_sessions(here: Here, user: UUID | None) -> list[queries.SessionRo
         raise NotFound
     async with here.context.database.house() as cursor:
         return await queries.sessions(cursor, user)
+
+
+@router.get("/me")
+async def me(here: HereNow, request: Request, caller: Person) -> shapes.MeOut:
+    """Who you are, where, and where else you could be."""
+    user_id = caller.user
+    if user_id is None:
+        raise NotFound
+    async with here.context.database.house() as cursor:
+        user, account = await queries.user(cursor, user_id), await queries.account(cursor, caller.account)
+        memberships = await queries.memberships(cursor, user_id)
+    if user is None or account is None or caller.role is None:
+        raise NotFound
+    principal = exchange_of(request).principal
+    assert principal is not None, "a person has a principal"
+    return shapes.MeOut(
+        user=shapes.UserOut.of(user),
+        account=shapes.AccountOut.of(account),
+        role=caller.role,
+        accounts=[shapes.MembershipOut(id=each.account, name=each.name, role=each.role) for each in memberships],
+        csrf_token=csrf_token(here.context.settings, principal),
+    )

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Response
 from libs.http.errors import Forbidden, NotFound
 from services.accounts import queries
 from services.accounts.api import shapes
-from services.accounts.api.here import AccountKey, AnyKey, HereNow, Person, pending
-from services.accounts.api.keys import GONE
+from services.accounts.api.here import GONE, AccountKey, HereNow, Insider, Person, pending
 from services.accounts.api.meaning import Meaningful
 from services.accounts.api.paging import Cursor, Limit, after, place
 from services.accounts.application import closing, team
@@ -26,7 +25,7 @@ async def shown_account(context: Context, id_: UUID) -> shapes.AccountOut:
 
 
 @router.get("/account")
-async def show_account(here: HereNow, caller: AnyKey) -> shapes.AccountOut:
+async def show_account(here: HereNow, caller: Insider) -> shapes.AccountOut:
     return await shown_account(here.context, caller.account)
 
 
@@ -48,7 +47,7 @@ async def close_account(here: HereNow, caller: Person, body: shapes.Farewell) ->
 
 
 @router.get("/account/members")
-async def list_members(here: HereNow, caller: AnyKey) -> shapes.Members:
+async def list_members(here: HereNow, caller: Insider) -> shapes.Members:
     async with here.context.database.tenant(caller.account) as cursor:
         rows = await queries.members(cursor, caller.account)
     return shapes.Members(
@@ -65,7 +64,7 @@ async def change_role(here: HereNow, caller: AccountKey, user_id: UUID, body: sh
 
 
 @router.delete("/account/members/{user_id}", status_code=204, responses=GONE)
-async def remove_member(here: HereNow, caller: AnyKey, user_id: UUID) -> Response:
+async def remove_member(here: HereNow, caller: Insider, user_id: UUID) -> Response:
     """Remove a member, or leave. Their sessions and tokens here die at once."""
     if "account" not in caller.scopes and user_id != caller.user:
         raise Forbidden
