@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
-from libs.http.app import make_app
-
 from libs.contracts.accounts import RESOLVE_KEY, RING_BEAT, RING_USED, KeyUsed, ResolveKey, RingBeat
+from libs.http.app import make_app
 from libs.outbound.mail import Mailer
 from libs.runtime.process import Process
 from libs.runtime.service import HttpSide, Route, Service

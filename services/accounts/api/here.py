@@ -9,7 +9,15 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 
 from libs.contracts.accounts import KeyFacts
-from libs.http.credentials import bearer, clear_session, process_of, same_origin, session_only, set_session
+from libs.http.credentials import (
+    bearer,
+    clear_session,
+    process_of,
+    same_origin,
+    session_only,
+    session_secret,
+    set_session,
+)
 from libs.http.errors import BadRequest, Forbidden, NotFound
 from libs.http.exchange import exchange_of
 from libs.http.limits import Limit, Limiter
@@ -17,7 +25,7 @@ from libs.http.principal import Principal
 from services.accounts import queries
 from services.accounts.api import shapes
 from services.accounts.application.context import Context
-from services.accounts.application.signing import ABSOLUTE, SignedIn
+from services.accounts.application.signing import ABSOLUTE, SignedIn, leave_behind
 
 _OWN_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
@@ -83,6 +91,9 @@ async def signed_in(
     role = next((each.role for each in memberships if each.account == done.account), None)
     if user is None or account is None or role is None:
         raise NotFound
+    old = session_secret(request)
+    if old is not None:
+        await leave_behind(here.context, old.decode("latin-1"))
     set_session(response, request, done.secret, int(ABSOLUTE))
     return shapes.SignedInOut(
         user=shapes.UserOut.of(user), account=shapes.AccountOut.of(account), role=role, next=next_path

@@ -1,7 +1,7 @@
 """Keys of every kind: listed masked, made, regenerated, revoked."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response

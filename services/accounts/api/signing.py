@@ -10,7 +10,18 @@ from libs.http.errors import Forbidden, NotFound
 from libs.http.exchange import exchange_of
 from services.accounts import queries
 from services.accounts.api import shapes
-from services.accounts.api.here import GONE, Answers, Here, HereNow, OwnPage, Person, own_path, pending, signed_in, signed_out
+from services.accounts.api.here import (
+    GONE,
+    Answers,
+    Here,
+    HereNow,
+    OwnPage,
+    Person,
+    own_path,
+    pending,
+    signed_in,
+    signed_out,
+)
 from services.accounts.api.meaning import Meaningful
 from services.accounts.application import errands, opening, signing, team
 from services.accounts.application.context import actor

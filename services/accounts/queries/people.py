@@ -60,6 +60,13 @@ async def sessions(cursor: Cursor, user_id: UUID) -> list[SessionRow]:
     )
 
 
+async def session_id(cursor: Cursor, digest: bytes) -> UUID | None:
+    """The session with this secret."""
+    await cursor.execute("select id from accounts.sessions where digest = %s", (digest,))
+    row = await cursor.fetchone()
+    return row[0] if row else None
+
+
 async def sessions_in(cursor: Cursor, account_id: UUID, user_id: UUID) -> list[UUID]:
     """Ids of a person's sessions in an account."""
     await cursor.execute("select id from accounts.sessions where account = %s and user_id = %s", (account_id, user_id))
