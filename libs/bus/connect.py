@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from libs.bus import trace
+from libs.bus.cancelling import end_if_cancelled
 from libs.bus.errors import NATS_ERRORS, BusUnavailable
 from libs.contracts.envelope import decode, encode
 
@@ -67,7 +68,8 @@ class Bus:
     async def wait(self, timeout: float) -> None:  # noqa: ASYNC109  (the interface others were promised)
         """Return once connected. Raises `BusUnavailable` when that takes longer than `timeout` seconds."""
         try:
-            await asyncio.wait_for(self._connected.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._connected.wait()
         except TimeoutError:
             raise BusUnavailable(f"no NATS within {timeout} s") from None
 
@@ -122,8 +124,9 @@ class Bus:
             raise BusUnavailable(str(error)) from error
         try:
             await self._publish(subject, encode(message), inbox)
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(done.wait(), within)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await done.wait()
             return list(answers)
         finally:
             with suppress(*NATS_ERRORS):
@@ -198,6 +201,7 @@ class Bus:
 
     async def _live(self) -> None:
         while True:
+            end_if_cancelled()
             closed = asyncio.Event()
             try:
                 await self._connect(closed)
@@ -249,8 +253,9 @@ class Bus:
             if self._unanswered >= SILENT:
                 self._down("NATS does not answer")
             await self._pulse()
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(closed.wait(), PULSE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PULSE):
+                    await closed.wait()
 
     async def _pulse(self) -> None:
         with suppress(*NATS_ERRORS):

@@ -6,10 +6,10 @@ Postgres or NATS may be away for any length of time: the loop waits, resets to t
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import NoReturn, Protocol, TypeVar
+from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 import msgspec
 import nats.js.errors
@@ -17,6 +17,7 @@ import psycopg
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 
+from libs.bus.cancelling import end_if_cancelled
 from libs.bus.connect import Bus
 from libs.bus.errors import NATS_ERRORS, BusUnavailable
 from libs.bus.parking import Parking
@@ -74,6 +75,15 @@ class Treated:
         self.source = source
 
 
+class Earlier(NamedTuple):
+    """What came before the stream's first message: messages that stand at the follower's own place in the stream, and
+    the producer's position that they reach."""
+
+    messages: list[Message]
+    source: int
+    complete: bool
+
+
 class Following:
     """Runs a `Verdict` over a stream. All psycopg work happens in a thread of its own, so that the loop stays free."""
 
@@ -90,11 +100,13 @@ class Following:
         partition: int = 0,
         subjects: Sequence[str] = (),
         spacing: float = 0.0,
+        earlier: Callable[[Position], Awaitable[Earlier]] | None = None,
     ) -> None:
         self._bus, self._database, self._verdict = bus, database, verdict
         self._title = f"{schema}.{name} on {stream}"
         self._announce_subject = f"parked.{schema}.{name}"
         self._spacing = spacing
+        self._earlier = earlier
         self._pull = Pull(bus, stream, f"{schema}-{name}", subjects)
         self._positions = Positions(schema, follower, partition)
         self._parking = Parking(schema, follower, partition)
@@ -120,6 +132,7 @@ class Following:
         pause = 0.0
         try:
             while True:
+                end_if_cancelled()
                 try:
                     await self._follow()
                 except Exception as error:
@@ -156,6 +169,7 @@ class Following:
             log.info("%s goes on after %d", self._title, self._position.stream)
             self.trouble = ""
         while True:
+            end_if_cancelled()
             messages = await self._pull.take(HOUSEKEEPING)
             if messages:
                 await self._handle(messages)
@@ -169,12 +183,25 @@ class Following:
                 log.error("%s: the stream was made anew; following it from its start", self._title)
             fresh = Position(0, facts.created, self._position.source)
             await self._in_thread(self._move, fresh)
-        if facts.first > self._position.stream + 1 and self._position.stream:
-            log.error("%s: messages %d to %d are gone", self._title, self._position.stream + 1, facts.first - 1)
+        if facts.first > self._position.stream + 1:
+            await self._catch_up(facts.first)
         self._behind = await self._pull.open(self._position.stream)
 
-    async def _handle(self, messages: Sequence[Message]) -> None:
-        started = time.monotonic()
+    async def _catch_up(self, first: int) -> None:
+        """The stream begins after our place in it."""
+        if self._earlier is None:
+            if self._position.stream:
+                log.error("%s: messages %d to %d are gone", self._title, self._position.stream + 1, first - 1)
+            return
+        log.info("%s: asking the producer for what the stream holds no more", self._title)
+        complete = False
+        while not complete:
+            messages, source, complete = await self._earlier(self._position)
+            if messages:
+                await self._take_in(messages)
+            await self._in_thread(self._move, self._position._replace(source=max(source, self._position.source)))
+
+    async def _take_in(self, messages: Sequence[Message]) -> None:
         try:
             await self._in_thread(self._transact, messages)
         except POISON as error:
@@ -182,6 +209,10 @@ class Following:
             for message in messages:
                 await self._handle_alone(message)
         self._moved = True
+
+    async def _handle(self, messages: Sequence[Message]) -> None:
+        started = time.monotonic()
+        await self._take_in(messages)
         self._behind = self._pull.pending
         await self._pull.ack(messages[-1])
         if self._spacing:

@@ -40,13 +40,21 @@ class Positions:
             table
         )
         self._select = sql.SQL("select position, stream_created, source_position from {}").format(table) + where
-        self._update = (
-            sql.SQL("update {} set position = %s, stream_created = %s, source_position = %s, moved_at = now()").format(
-                table
-            )
-            + where
-            + sql.SQL(" and position = %s and source_position = %s and stream_created is not distinct from %s")
+        moved = sql.SQL("update {} set position = %s, stream_created = %s, source_position = %s, moved_at = now()")
+        self._put = moved.format(table) + where
+        self._update = self._put + sql.SQL(
+            " and position = %s and source_position = %s and stream_created is not distinct from %s"
         )
+
+    def read(self, cursor: Cursor[TupleRow]) -> Position:
+        """Where it was left, without claiming it."""
+        row = cursor.execute(self._select, self._key).fetchone()
+        return Position(*row) if row else Position()
+
+    def note(self, cursor: Cursor[TupleRow], position: Position) -> None:
+        """Write it down, for who needs no fence around it."""
+        cursor.execute(self._insert, self._key)
+        cursor.execute(self._put, (*position, *self._key))
 
     def claim(self, cursor: Cursor[TupleRow]) -> Position:
         """Become the only follower of this name, for as long as the connection lives. Raises `Rival`."""
@@ -54,8 +62,7 @@ class Positions:
         if cursor.fetchone() != (True,):
             raise Rival("another process follows")
         cursor.execute(self._insert, self._key)
-        row = cursor.execute(self._select, self._key).fetchone()
-        return Position(*row) if row else Position()
+        return self.read(cursor)
 
     def move(self, cursor: Cursor[TupleRow], old: Position, new: Position) -> None:
         """First in a transaction: the row's lock keeps a rival out until its end. Raises `Rival`."""

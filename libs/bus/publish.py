@@ -10,6 +10,7 @@ import msgspec
 import nats.errors
 from nats.aio.msg import Msg
 
+from libs.bus.cancelling import end_if_cancelled
 from libs.bus.connect import Bus
 from libs.bus.errors import NATS_ERRORS, BusUnavailable, StreamRefused
 
@@ -80,6 +81,7 @@ class FramePublisher:
         """nats-py's publish is a coroutine that does not suspend: one task drives it for all messages."""
         await self._bus.subscribe(f"{self._inbox}.*", self._acknowledged)
         while True:
+            end_if_cancelled()
             await self._something.wait()
             self._something.clear()
             while self._waiting:

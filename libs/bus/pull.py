@@ -140,7 +140,8 @@ class Pull:
             await self._ask()
             self._came.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._came.wait(), min(within, SILENCE))
+                async with asyncio.timeout(min(within, SILENCE)):
+                    await self._came.wait()
             self._check()
             if not self._buffer and time.monotonic() - self._heard > SILENCE:
                 raise LineBroken("no heartbeat")

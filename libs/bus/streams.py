@@ -8,6 +8,7 @@ from dataclasses import replace
 import nats.js.errors
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
+from libs.bus.cancelling import end_if_cancelled
 from libs.bus.connect import Bus
 from libs.bus.errors import NATS_ERRORS, BusUnavailable
 from libs.contracts.ingest import points_stream, points_subject
@@ -80,6 +81,7 @@ def keep(bus: Bus, ensure: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
 
     async def loop() -> None:
         while True:
+            end_if_cancelled()
             await wanted.wait()
             wanted.clear()
             try:

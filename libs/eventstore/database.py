@@ -76,9 +76,17 @@ class Database:
             max_lifetime=1800,
             # With the default of five minutes the pool backs off for up to a minute after an outage.
             reconnect_timeout=2,
-            check=AsyncConnectionPool.check_connection,
+            check=self._check,
             name=f"{role}-pool",
         )
+
+    async def _check(self, connection: AsyncConnection[TupleRow]) -> None:
+        """Where one connection is broken, all may be: sort them out at once, or one borrower meets them all."""
+        try:
+            await AsyncConnectionPool.check_connection(connection)
+        except psycopg.Error:
+            await self._pool.check()
+            raise
 
     async def open(self) -> None:
         await self._pool.open(wait=False)

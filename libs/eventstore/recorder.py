@@ -49,9 +49,17 @@ class _Datastore(PostgresDatastore):
             timeout=2,
             max_lifetime=1800,
             reconnect_timeout=2,
-            check=ConnectionPool.check_connection,
+            check=self._check,
             name=f"{schema}-events",
         )
+
+    def _check(self, connection: Connection[Any]) -> None:
+        """As `Database` does it."""
+        try:
+            ConnectionPool.check_connection(connection)
+        except psycopg.Error:
+            self.pool.check()
+            raise
 
     def register_type_adapters(self) -> None:
         """Nothing yet: the library asks Postgres at construction, when it may be down. `learn_types` does it later."""

@@ -1,9 +1,9 @@
 """The event store of a service: aggregates in, aggregates out, and one transaction for events and views."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -113,6 +113,12 @@ class EventStore:
             )
             for number, originator, version, topic, state, trace in rows
         ]
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor[TupleRow]]:
+        """One transaction on a connection of the store, seeing every account. Raises `DatabaseUnavailable`."""
+        with self._recorder.connection() as connection, connection.transaction():
+            yield connection.cursor(row_factory=tuple_row)
 
     def rebuild(self, cursor: Cursor[TupleRow]) -> int:
         """Project the whole log again, in the caller's transaction, which emptied the views before. Returns how many.

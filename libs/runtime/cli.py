@@ -216,11 +216,13 @@ def _doctor(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def _gateway_config(settings: Settings, arguments: argparse.Namespace) -> None:
+    from libs.http.proxies import Proxies
     from libs.runtime.catalogue import load_services
     from libs.runtime.nginx import configuration
 
     upstreams = dict(pair.split("=", 1) for pair in arguments.upstream)
-    print(configuration(load_services(), listen=arguments.listen, upstreams=upstreams), end="")
+    trusted = [str(network) for network in Proxies(settings.trusted_proxies).networks]
+    print(configuration(load_services(), listen=arguments.listen, upstreams=upstreams, trusted=trusted), end="")
 
 
 def _send(settings: Settings, arguments: argparse.Namespace) -> None:

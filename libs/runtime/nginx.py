@@ -48,7 +48,7 @@ server {{
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Proto $ezstat_scheme;
     proxy_set_header X-Forwarded-Host $http_host;
     proxy_connect_timeout 3s;
     proxy_read_timeout 30s;
@@ -85,12 +85,18 @@ _REFUSALS: dict[tuple[int, ...], ApiError] = {
 
 
 def configuration(
-    services: Sequence[Service], *, listen: str = "80", upstreams: Mapping[str, str] | None = None
+    services: Sequence[Service],
+    *,
+    listen: str = "80",
+    upstreams: Mapping[str, str] | None = None,
+    trusted: Sequence[str] = (),
 ) -> str:
-    """The whole text. `upstreams` says where services are (`host:port`, several with commas; else `<name>:8000`)."""
+    """The whole text. `upstreams` says where services are (`host:port`, several with commas; else `<name>:8000`),
+    `trusted` which networks a proxy in front of this one may have, whose word about HTTPS counts."""
     rows = table(services)
     names = dict.fromkeys(row.service for row in rows)
-    parts = [_HEAD, _key_map(), _service_map(rows), _logged_map(rows), _LOGGING, _refusal_maps(rows)]
+    parts = [_HEAD, _key_map(), _service_map(rows), _scheme_map(trusted), _logged_map(rows), _LOGGING]
+    parts.append(_refusal_maps(rows))
     parts += [_upstream(name, (upstreams or {}).get(name, f"{name}:8000")) for name in names]
     parts += [
         _SERVER.format(listen=listen, body=MEBIBYTE, error_pages=_error_pages()),
@@ -110,6 +116,15 @@ def _service_map(rows: Sequence[Row]) -> str:
     lines = [f'    "~{row.pattern}" {_upstream_name(row.service)};' for row in rows]
     fallback = _upstream_name(rows[-1].service)
     return "\n".join(['map "$ezstat_key $request_uri" $ezstat_service {', f"    default {fallback};", *lines, "}\n"])
+
+
+def _scheme_map(trusted: Sequence[str]) -> str:
+    networks = "".join(f"    {network} trusted;\n" for network in trusted)
+    return (
+        f'geo $ezstat_sender {{\n    default "";\n{networks}}}\n'
+        'map "$ezstat_sender $http_x_forwarded_proto" $ezstat_scheme {\n    default $scheme;\n'
+        '    "~*^trusted (?:.*[, ])?https$" https;\n    "~*^trusted (?:.*[, ])?http$" http;\n}\n'
+    )
 
 
 def _logged_map(rows: Sequence[Row]) -> str:

@@ -6,6 +6,7 @@ when it is back, because it asks again for everything it knows.
 """
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ from libs.bus.errors import BusUnavailable
 from libs.contracts.accounts import RING_DROP, RING_LEFT, RingBeat, RingDrop, RingDropped
 from libs.eventstore.database import Database, DatabaseUnavailable
 from services.accounts import queries
+
+log = logging.getLogger("ezstat.accounts.barrier")
 
 _DEADLINE = 2.5  # seconds that a revocation waits for rings
 _FORGOTTEN = "1 day"  # a ring that was silent for so long is gone with its machine
@@ -68,11 +71,14 @@ class Barrier:
         prefix, star, _ = beat.ring.partition("*")
         for asked in self._rounds:
             asked.gone(*[ring for ring in asked.rings if (ring.startswith(prefix) if star else ring == prefix)])
-        async with self._database.house() as cursor:
-            if star:
-                await cursor.execute("delete from accounts.rings where starts_with(ring, %s)", (prefix,))
-            else:
-                await cursor.execute("delete from accounts.rings where ring = %s", (prefix,))
+        try:
+            async with self._database.house() as cursor:
+                if star:
+                    await cursor.execute("delete from accounts.rings where starts_with(ring, %s)", (prefix,))
+                else:
+                    await cursor.execute("delete from accounts.rings where ring = %s", (prefix,))
+        except DatabaseUnavailable:
+            log.warning("Postgres is away: that ring %s left is not written down", beat.ring)
 
 
 class _Round:

@@ -1,5 +1,7 @@
 """What rings and other services tell, kept in own tables."""
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +13,12 @@ from psycopg.types.json import Jsonb
 from libs.contracts.accounts import KeyUsed, RingBeat
 from libs.contracts.envelope import Event
 from libs.contracts.ingest import StatCreated, StatDeleted
-from libs.eventstore.database import Database
+from libs.eventstore.database import Database, DatabaseUnavailable
 from services.accounts import barrier
 
+log = logging.getLogger("ezstat.accounts.reactions")
+
+_BEATS_EVERY = 60.0  # seconds
 FOLLOWED: Sequence[tuple[type[Event], str]] = ((StatCreated, "stat.created"), (StatDeleted, "stat.deleted"))
 _ACTIONS = dict(FOLLOWED)
 
@@ -39,6 +44,15 @@ class Signs:
                 " on conflict (key_id) do update set at = greatest(accounts.uses.at, excluded.at)",
                 (list(message.used), list(message.used.values())),
             )
+
+    async def run(self) -> None:
+        """For ever: write beats down, once a minute."""
+        while True:
+            await asyncio.sleep(_BEATS_EVERY)
+            try:
+                await self.write_beats()
+            except DatabaseUnavailable:
+                log.warning("Postgres is away: signs of life of rings are not written")
 
     async def write_beats(self) -> None:
         heard, self._heard = self._heard, set()

@@ -38,6 +38,8 @@ class Context:
 
 def actor(caller: KeyFacts) -> str:
     """Who did it, as events say it."""
+    if caller.kind == "self_hosted":
+        return "operator"
     return f"user:{caller.user}" if caller.user else f"key:{caller.key_id}"
 
 

@@ -105,13 +105,19 @@ async def _claim_or_open(context: Context, who: Newcomer) -> Account:
     return Account(name=who.organisation, timezone=who.timezone, first=first is None, unlimited=False)
 
 
-async def ensure_first_account(context: Context) -> UUID | None:
-    """With a self-hosted key the first account exists before anybody signed up, without limits. Returns its id."""
+async def ensure_first_account(context: Context, *, open_anyway: bool = False) -> UUID | None:
+    """With a self-hosted key the first account exists before anybody signed up, without limits. Returns its id.
+
+    Without such a key it is only opened when asked for.
+    """
     async with context.database.house() as cursor:
         first = await queries.first_account(cursor)
-    if first is not None or not context.settings.api_key:
-        return first.account if first else None
-    account = Account(name="EzStat", timezone="UTC", first=True, unlimited=True)
+    if first is not None:
+        return first.account
+    self_hosted = bool(context.settings.api_key)
+    if not self_hosted and not open_anyway:
+        return None
+    account = Account(name="EzStat", timezone="UTC", first=True, unlimited=self_hosted)
     try:
         await context.store.save(account)
     except Conflict:

@@ -106,6 +106,14 @@ async def end_session(context: Context, session: UUID, by: str) -> bool:
     return await context.barrier.drop(bytes.fromhex(ended.digest))
 
 
+async def leave_behind(context: Context, secret: str) -> None:
+    """End the session that a browser had when it signed in anew: nobody goes on with an older cookie."""
+    async with context.database.house() as cursor:
+        session = await queries.session_id(cursor, secrets.digest(secret))
+    if session is not None:
+        await end_session(context, session, "system")
+
+
 async def end_other_sessions(context: Context, user: UUID, keep: UUID | None, by: str) -> bool:
     """End all of a person's sessions but one."""
     async with context.database.house() as cursor:

@@ -1,6 +1,7 @@
 """People, their accounts, and what they let in with: events, fold and decisions of four aggregates.
 
-Digests are hexadecimal, times of expiry are Unix seconds. `actor` is who did it: `user:<id>`, `key:<id>` or `system`.
+Digests are hexadecimal, times of expiry are Unix seconds. `actor` is who did it: `user:<id>`, `key:<id>`,
+`operator` (from the machine itself) or `system`.
 """
 
 from services.accounts.domain.account import Account, Invitation, Member

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,16 @@ def test_nginx_says_who_asked(nginx: Nginx) -> None:
     assert forwarded["x-forwarded-for"] == "6.6.6.6, 127.0.0.1"
     assert forwarded["x-forwarded-proto"] == "http"
     assert forwarded["host"] == f"127.0.0.1:{nginx.port}"
+
+
+def test_nginx_believes_a_trusted_proxy_in_front_of_it_that_the_client_came_by_https(
+    house: House, upstreams: dict[str, int]
+) -> None:
+    trusting = replace(house, environ={**house.environ, "EZSTAT_TRUSTED_PROXIES": "10.0.0.0/8, 127.0.0.1"})
+    with gateway(trusting, "nginx-behind", upstreams) as behind:
+        for told, known in (("https", "https"), ("http, HTTPS", "https"), ("https,http", "http"), ("gopher", "http")):
+            forwarded = ask(behind.port, "/a", {"X-Forwarded-Proto": told}).json["forwarded"]
+            assert forwarded["x-forwarded-proto"] == known
 
 
 def test_nginx_takes_large_bodies_only_where_a_row_says_so(nginx: Nginx) -> None:

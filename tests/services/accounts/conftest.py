@@ -54,7 +54,7 @@ def settings(dsn: str, servers: Servers) -> Settings:
 @pytest.fixture
 async def context(dsn: str, settings: Settings, database: Database, bus: Bus) -> AsyncIterator[Context]:
     store = EventStore("accounts", dsn, project)
-    barrier = Barrier(bus, database, deadline=0.5)
+    barrier = Barrier(bus, database, deadline=0.1)
     await barrier.start()
     passwords = Passwords()
     yield Context(
