@@ -8,6 +8,8 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from libs.bus.connect import Bus
+from libs.bus.errors import BusUnavailable
 from libs.runtime.gateway import dispatch, merge_hot
 from libs.runtime.process import Process, open_process
 from libs.runtime.service import HttpSide, Service
@@ -15,6 +17,7 @@ from libs.runtime.settings import Settings
 from libs.runtime.tasks import background_tasks
 
 logger = logging.getLogger(__name__)
+_ABLE_WITHIN = 3.0
 
 
 @asynccontextmanager
@@ -52,6 +55,7 @@ async def serve(settings: Settings, services: Sequence[Service], listener: socke
         for service in services:
             if service.http is not None:
                 sides[service.name] = await stack.enter_async_context(service.http(process))
+        await _until_able_to_ask(process.bus)
         keep_what_is_loaded()
         await run(
             dispatch(services, sides),
@@ -61,6 +65,14 @@ async def serve(settings: Settings, services: Sequence[Service], listener: socke
             settings=settings,
             metrics=process.metrics,
         )
+
+
+async def _until_able_to_ask(bus: Bus) -> None:
+    """A process that starts beside others takes no request before it can ask for keys; without NATS it starts anyway."""
+    try:
+        await bus.wait(_ABLE_WITHIN)
+    except BusUnavailable:
+        logger.warning("NATS is away: answering what can be answered without it")
 
 
 async def work(settings: Settings, services: Sequence[Service], name: str) -> None:
