@@ -68,7 +68,7 @@ async def serve(settings: Settings, services: Sequence[Service], listener: socke
 
 
 async def _until_able_to_ask(bus: Bus) -> None:
-    """A process that starts beside others takes no request before it can ask for keys; without NATS it starts anyway."""
+    """A process beside others takes no request before it can ask for keys; without NATS it starts anyway."""
     try:
         await bus.wait(_ABLE_WITHIN)
     except BusUnavailable:
