@@ -1,7 +1,9 @@
 -- The same as InfluxDB lines.
 local stats, bodies = tonumber(os.getenv("STATS")), {}
-for i = 0, stats - 1 do
-  bodies[i] = wrk.format("POST", nil, {}, "requests,stat=" .. i .. " count=1")
+function init()
+  for i = 0, stats - 1 do
+    bodies[i] = wrk.format("POST", nil, {}, "requests,stat=" .. i .. " count=1")
+  end
 end
 local i = 0
 request = function()
