@@ -26,7 +26,7 @@ from libs.runtime.settings import Settings
 
 Role = Literal["http", "work"]
 DATABASE_ROLES: dict[Role, DatabaseRole] = {"http": "ezstat_app", "work": "ezstat_worker"}
-_PATIENCE = 2.0
+_PATIENCE = 0.5
 
 
 @dataclass
