@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from libs.eventstore.database import Role as DatabaseRole
 from libs.http.keyring import KeyRing
 from libs.http.limits import Limit, Limiter
 from libs.runtime.clock import Clock, SystemClock
+from libs.runtime.host import this_host
 from libs.runtime.settings import Settings
 
 Role = Literal["http", "work"]
@@ -65,7 +65,7 @@ def connect_redis(url: str) -> redis.asyncio.Redis:
 
 def new_ring_name() -> str:
     """`<host>:<pid>:<nonce>`: by the first two the supervisor can say of a dead process which rings died with it."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return f"{this_host()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def new_metrics() -> CollectorRegistry:
