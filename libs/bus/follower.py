@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from libs.bus import cloudevents, trace
 from libs.bus.connect import Bus
-from libs.bus.following import Earlier, Following, Treated
+from libs.bus.following import Earlier, Following, Poison, Treated
 from libs.bus.history import HistoryAsked, HistoryPage, history_subject
 from libs.bus.position import Connects, Position
 from libs.bus.pull import Message
@@ -110,7 +110,9 @@ class _Handling:
             handler(cursor, event)
 
     def again(self, cursor: Cursor[TupleRow], message: Message) -> None:
-        kind, handler = self._handled[message.headers["ce-type"]]
+        kind, handler = self._handled.get(message.headers.get("ce-type", ""), (None, None))
+        if kind is None or handler is None:
+            raise Poison("not an event that is handled here")
         with trace.following(message.headers.get(trace.HEADER)):
             handler(cursor, decode(message.data, kind))
 

@@ -178,11 +178,12 @@ class Following:
 
     async def _open(self) -> None:
         facts = await self._pull.facts()
-        if facts.created != self._position.created or facts.last < self._position.stream:
-            if self._position.created is not None:
-                log.error("%s: the stream was made anew; following it from its start", self._title)
-            fresh = Position(0, facts.created, self._position.source)
-            await self._in_thread(self._move, fresh)
+        known = self._position.created or facts.created
+        if facts.created != known or facts.last < self._position.stream:
+            log.error("%s: the stream was made anew; following it from its start", self._title)
+            await self._in_thread(self._move, Position(0, facts.created, self._position.source))
+        elif self._position.created is None:
+            await self._in_thread(self._move, self._position._replace(created=facts.created))
         if facts.first > self._position.stream + 1:
             await self._catch_up(facts.first)
         self._behind = await self._pull.open(self._position.stream)
@@ -314,7 +315,9 @@ class Following:
                 self._verdict.again(cursor, message)
                 self._parking.replayed(cursor, id)
             log.info("%s: replayed parked message %d", self._title, message.sequence)
-        except POISON as error:
+        except _PASSING:
+            raise
+        except Exception as error:  # a person asked and is told; here, nothing was acknowledged that could get lost
             self._verdict.forget()
             log.error("%s: parked message %d again: %s", self._title, message.sequence, _reason(error))
             with connection.transaction(), connection.cursor() as cursor:

@@ -26,6 +26,12 @@ class Position(NamedTuple):
     source: int = 0
 
 
+def begin_after(cursor: Cursor[TupleRow], schema: str, follower: str, partition: int, sequence: int) -> None:
+    """Have a follower that never ran begin after this stream sequence: what came before it learns in another way."""
+    query = sql.SQL("insert into {}(partition, follower, position) values (%s, %s, %s) on conflict do nothing")
+    cursor.execute(query.format(sql.Identifier(schema, "positions")), (partition, follower, sequence))
+
+
 class Positions:
     """The row of one follower and partition. Every method runs inside the caller's transaction."""
 

@@ -1,7 +1,8 @@
 """Postgres for a service's own tables: short transactions that see one account, under roles that can't see more."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Literal
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 Role = Literal["ezstat_app", "ezstat_worker"]
 
 EVERYONE = "*"
+_BEGUN_WITHIN = 4.0
 
 _SESSION: dict[Role, dict[str, str]] = {
     # Requests must not pile up behind a slow query or a lock: better a 503 that can be tried again.
@@ -53,6 +55,15 @@ def session_conninfo(dsn: str, role: Role, account: str = "") -> str:
     options = " ".join([str(given.get("options") or ""), *(f"-c {name}={value}" for name, value in wanted.items())])
     line = {name: value for name, value in _LINE.items() if name not in given}
     return make_conninfo(dsn, options=options.strip(), application_name=role, **line)
+
+
+@contextmanager
+def _frozen_is_unavailable() -> Iterator[None]:
+    """A server that is stopped, not dead, takes connections and never answers."""
+    try:
+        yield
+    except TimeoutError:
+        raise DatabaseUnavailable("Postgres does not answer") from None
 
 
 def unavailable(error: psycopg.Error) -> DatabaseUnavailable:
@@ -111,8 +122,11 @@ class Database:
         # BEGIN and the account in one round trip; the pool's context commits, or rolls back on an error.
         begin = sql.SQL("begin; select set_config('ezstat.account', {}, true)").format(sql.Literal(account))
         try:
-            async with self._pool.connection() as connection:
-                await connection.execute(begin)
+            async with AsyncExitStack() as stack:
+                with _frozen_is_unavailable():
+                    async with asyncio.timeout(_BEGUN_WITHIN):
+                        connection = await stack.enter_async_context(self._pool.connection())
+                        await connection.execute(begin)
                 yield connection.cursor()
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise unavailable(error) from error

@@ -142,8 +142,11 @@ def _recorder(conninfo: str, service: str, size: tuple[int, int]) -> Recorder:
 
 
 def recorder(dsn: str, service: str, role: Role) -> Recorder:
-    """The recorder of a running service: its connections see every account."""
-    return _recorder(session_conninfo(dsn, role, EVERYONE), service, (2, 6))
+    """The recorder of a running service: its connections see every account.
+
+    Few of them: commits queue for the event table's lock anyway, and every process of every service has its own.
+    """
+    return _recorder(session_conninfo(dsn, role, EVERYONE), service, (1, 4))
 
 
 def migration_recorder(dsn: str, service: str) -> Recorder:

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from libs.runtime.errors import CannotRun
@@ -67,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
         "--upstream", action="append", default=[], metavar="SERVICE=HOST:PORT[,HOST:PORT]",
         help="where a service is (SERVICE:8000); may be given for each",
     )  # fmt: skip
+
+    gateway.add_argument("--openapi", default="", metavar="FILE", help="where nginx finds what `ezstat openapi` prints")
+    command("openapi", _openapi, "print the OpenAPI document of all services")
 
     send = command("send", _send, "send one data point")
     send.add_argument("stat")
@@ -220,9 +224,37 @@ def _gateway_config(settings: Settings, arguments: argparse.Namespace) -> None:
     from libs.runtime.catalogue import load_services
     from libs.runtime.nginx import configuration
 
-    upstreams = dict(pair.split("=", 1) for pair in arguments.upstream)
-    trusted = [str(network) for network in Proxies(settings.trusted_proxies).networks]
-    print(configuration(load_services(), listen=arguments.listen, upstreams=upstreams, trusted=trusted), end="")
+    text = configuration(
+        load_services(),
+        listen=arguments.listen,
+        upstreams=dict(pair.split("=", 1) for pair in arguments.upstream),
+        trusted=[str(network) for network in Proxies(settings.trusted_proxies).networks],
+        openapi=arguments.openapi,
+    )
+    print(text, end="")
+
+
+def _openapi(settings: Settings, arguments: argparse.Namespace) -> None:
+    import tempfile
+
+    import uvloop
+
+    from libs.runtime.catalogue import load_services
+    from libs.runtime.roles import describe
+
+    nobody = "127.0.0.1:9"
+    with tempfile.TemporaryDirectory() as folder:
+        apart = replace(
+            settings,
+            data=Path(folder),
+            secret="none",  # noqa: S106  (nothing is kept)
+            database_url=f"postgresql://{nobody}/none",
+            nats_url=f"nats://{nobody}",
+            redis_url=f"redis://{nobody}/0",
+            log_level="error",
+        )
+        _log(apart, "openapi")
+        print(uvloop.run(describe(apart, load_services())).decode())
 
 
 def _send(settings: Settings, arguments: argparse.Namespace) -> None:

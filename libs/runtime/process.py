@@ -3,30 +3,30 @@
 import asyncio
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import redis.asyncio
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from libs.bus.connect import Bus
+from libs.bus.errors import BusUnavailable
 from libs.contracts.accounts import KEY_PEPPER
+from libs.eventstore.database import Database
+from libs.eventstore.database import Role as DatabaseRole
+from libs.http.keyring import KeyRing
+from libs.http.limits import Limit, Limiter
 from libs.runtime.clock import Clock, SystemClock
+from libs.runtime.host import this_host
 from libs.runtime.settings import Settings
 
-if TYPE_CHECKING:
-    from libs.bus.connect import Bus
-    from libs.eventstore.database import Database
-    from libs.eventstore.database import Role as DatabaseRole
-    from libs.http.keyring import KeyRing
-    from libs.http.limits import Limiter
-
 Role = Literal["http", "work"]
-DATABASE_ROLES: "dict[Role, DatabaseRole]" = {"http": "ezstat_app", "work": "ezstat_worker"}
+DATABASE_ROLES: dict[Role, DatabaseRole] = {"http": "ezstat_app", "work": "ezstat_worker"}
+_PATIENCE = 0.5
 
 
 @dataclass
@@ -38,15 +38,15 @@ class Process:
     role: Role
     name: str
     clock: Clock
-    bus: "Bus"
-    database: "Database"
+    bus: Bus
+    database: Database
     redis: redis.asyncio.Redis
-    ring: "KeyRing | None"
-    limiter: "Limiter"
+    ring: KeyRing | None
+    limiter: Limiter
     metrics: CollectorRegistry
     tasks: asyncio.TaskGroup | None
     ring_name: str
-    ready: "dict[str, Callable[[], bool]]" = field(default_factory=dict)
+    ready: dict[str, Callable[[], bool]] = field(default_factory=dict)
 
 
 def connect_redis(url: str) -> redis.asyncio.Redis:
@@ -65,7 +65,7 @@ def connect_redis(url: str) -> redis.asyncio.Redis:
 
 def new_ring_name() -> str:
     """`<host>:<pid>:<nonce>`: by the first two the supervisor can say of a dead process which rings died with it."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return f"{this_host()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def new_metrics() -> CollectorRegistry:
@@ -78,16 +78,13 @@ def new_metrics() -> CollectorRegistry:
 
 @asynccontextmanager
 async def open_process(settings: Settings, role: Role, name: str) -> AsyncIterator[Process]:
-    """A process with its connections. Opening never waits for a server that is away; what needs it says so later."""
-    from libs.bus.connect import Bus
-    from libs.eventstore.database import Database
-    from libs.http.keyring import KeyRing
-    from libs.http.limits import Limit, Limiter
-
+    """A process with its connections. Opening never fails because a server is away; what needs it says so later."""
     clock, ring_name = SystemClock(), new_ring_name()
     async with AsyncExitStack() as stack:
         bus = Bus.start(settings.nats_url, name)
         stack.push_async_callback(bus.close)
+        with suppress(BusUnavailable):  # services then find it there at once, and need not try again
+            await bus.wait(_PATIENCE)
         database = Database(settings.database_url, DATABASE_ROLES[role])
         await database.open()
         stack.push_async_callback(database.close)

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import socket
 import time
 from contextlib import suppress
 
 from libs.bus.connect import Bus
 from libs.bus.errors import BusUnavailable
 from libs.contracts.accounts import RING_LEFT, RingBeat
+from libs.runtime.host import is_running, this_host
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,11 @@ class DeadRings:
 
     async def run(self) -> None:
         """Until cancelled."""
-        host = socket.gethostname()
         while True:
             now = time.monotonic()
             self._died = {pid: at for pid, at in self._died.items() if now - at < _REPEATED_FOR}
             with suppress(BusUnavailable):  # it is said again in a second
                 for pid in self._died:
-                    await self._bus.broadcast(RING_LEFT, RingBeat(ring=f"{host}:{pid}:*"))
+                    if not is_running(pid):  # a new process may have got the number, and holds keys
+                        await self._bus.broadcast(RING_LEFT, RingBeat(ring=f"{this_host()}:{pid}:*"))
             await asyncio.sleep(1)

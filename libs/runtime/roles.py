@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from libs.bus.connect import Bus
 from libs.bus.errors import BusUnavailable
+from libs.http.server import run
 from libs.runtime.gateway import dispatch, merge_hot
+from libs.runtime.openapi import document
 from libs.runtime.process import Process, open_process
 from libs.runtime.service import HttpSide, Service
 from libs.runtime.settings import Settings
@@ -45,16 +47,26 @@ def keep_what_is_loaded() -> None:
     gc.freeze()
 
 
+async def _enter(services: Sequence[Service], process: Process, stack: AsyncExitStack) -> dict[str, HttpSide]:
+    sides: dict[str, HttpSide] = {}
+    for service in services:
+        if service.http is not None:
+            sides[service.name] = await stack.enter_async_context(service.http(process))
+    return sides
+
+
+async def describe(settings: Settings, services: Sequence[Service]) -> bytes:
+    """The OpenAPI document of these services. Needs no server: they are entered, but nothing is asked of them."""
+    async with open_process(settings, "http", "openapi") as process, running(process) as stack:
+        sides = await _enter(services, process, stack)
+        return document({name: side.app for name, side in sides.items()})
+
+
 async def serve(settings: Settings, services: Sequence[Service], listener: socket.socket, name: str) -> None:
     """Answer HTTP on `listener` for these services until SIGTERM, then drain."""
-    from libs.http.server import run
-
     stop = stop_signals()
     async with open_process(settings, "http", name) as process, running(process) as stack:
-        sides: dict[str, HttpSide] = {}
-        for service in services:
-            if service.http is not None:
-                sides[service.name] = await stack.enter_async_context(service.http(process))
+        sides = await _enter(services, process, stack)
         await _until_able_to_ask(process.bus)
         keep_what_is_loaded()
         await run(

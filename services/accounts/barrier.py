@@ -7,8 +7,6 @@ when it is back, because it asks again for everything it knows.
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -16,12 +14,13 @@ from libs.bus.connect import Bus
 from libs.bus.errors import BusUnavailable
 from libs.contracts.accounts import RING_DROP, RING_LEFT, RingBeat, RingDrop, RingDropped
 from libs.eventstore.database import Database, DatabaseUnavailable
+from libs.runtime.host import is_running, this_host
 from services.accounts import queries
 
 log = logging.getLogger("ezstat.accounts.barrier")
 
 _DEADLINE = 2.5  # seconds that a revocation waits for rings
-_FORGOTTEN = "1 day"  # a ring that was silent for so long is gone with its machine
+_FORGOTTEN = "1 hour"  # a ring that was silent for so long is gone with its machine
 
 
 class Barrier:
@@ -103,25 +102,22 @@ def _is_dead_here(ring: str) -> bool:
     """Whether the ring belonged to a process of this machine that is no more, say of a run before a power cut."""
     host, _, rest = ring.partition(":")
     pid = rest.partition(":")[0]
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return host == this_host() and pid.isdigit() and not is_running(int(pid))
 
 
 async def register(database: Database, ring: str) -> None:
-    """Remember a ring durably. In a transaction of its own: committed before any key is read for the ring."""
+    """Remember a ring durably. In a transaction of its own: committed before any key is read for the ring.
+
+    A process has one ring: another one under its number belonged to a process that had the number before.
+    """
+    process = ring.rpartition(":")[0] + ":"
     async with database.house() as cursor:
         await cursor.execute("insert into accounts.rings (ring) values (%s) on conflict do nothing", (ring,))
+        await cursor.execute("delete from accounts.rings where starts_with(ring, %s) and ring <> %s", (process, ring))
 
 
 async def seen(database: Database, rings: Iterable[str]) -> None:
-    """Rings that gave a sign of life lately; those silent for a day are forgotten."""
+    """Rings that gave a sign of life lately; those silent for an hour are forgotten."""
     async with database.house() as cursor:
         await cursor.execute("update accounts.rings set seen_at = now() where ring = any(%s)", (list(rings),))
         await cursor.execute("delete from accounts.rings where seen_at < now() - %s::interval", (_FORGOTTEN,))

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,15 +11,18 @@ from psycopg.types.json import Jsonb
 
 from libs.contracts.accounts import KeyUsed, RingBeat
 from libs.contracts.envelope import Event
-from libs.contracts.ingest import StatCreated, StatDeleted
+from libs.contracts.ingest import StatChanged, StatCreated, StatDeleted
 from libs.eventstore.database import Database, DatabaseUnavailable
 from services.accounts import barrier
 
 log = logging.getLogger("ezstat.accounts.reactions")
 
 _BEATS_EVERY = 60.0  # seconds
-FOLLOWED: Sequence[tuple[type[Event], str]] = ((StatCreated, "stat.created"), (StatDeleted, "stat.deleted"))
-_ACTIONS = dict(FOLLOWED)
+FOLLOWED: dict[type[Event], str] = {
+    StatCreated: "stat.created",
+    StatChanged: "stat.changed",
+    StatDeleted: "stat.deleted",
+}
 
 
 class Signs:
@@ -70,7 +72,7 @@ def log_public_event(cursor: Cursor[Any], event: Event) -> None:
         (
             datetime.fromtimestamp(event.at, UTC),
             event.SERVICE,
-            _ACTIONS[type(event)],
+            FOLLOWED[type(event)],
             getattr(event, "stat", None),
             Jsonb(detail),
             event.account,

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
+from libs.bus.follower import Follower
+from libs.bus.relay import Relay
 from libs.contracts.accounts import RESOLVE_KEY, RING_BEAT, RING_USED, KeyUsed, ResolveKey, RingBeat
 from libs.http.app import make_app
 from libs.outbound.mail import Mailer
@@ -15,7 +17,8 @@ from services.accounts.api import keys, signing, team
 from services.accounts.context import opened
 from services.accounts.housekeeping import keep_house
 from services.accounts.mailroom import run_mailroom
-from services.accounts.reactions import Signs
+from services.accounts.publish import publish
+from services.accounts.reactions import FOLLOWED, Signs, log_public_event
 from services.accounts.resolver import Resolver
 
 
@@ -38,7 +41,10 @@ async def work(process: Process) -> AsyncIterator[None]:
         signs = Signs(process.database)
         await process.bus.listen(RING_BEAT, RingBeat, signs.on_beat)
         await process.bus.listen(RING_USED, KeyUsed, signs.on_used)
+        audit = Follower(process.bus, process.database, "accounts", "audit", dict.fromkeys(FOLLOWED, log_public_event))
         running = [
+            process.tasks.create_task(Relay(context.store, process.bus, publish).run()),
+            process.tasks.create_task(audit.run()),
             process.tasks.create_task(signs.run()),
             process.tasks.create_task(run_mailroom(context, mailer)),
             process.tasks.create_task(keep_house(process.database)),

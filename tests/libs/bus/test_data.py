@@ -13,22 +13,29 @@ from libs.bus.connect import Bus
 from libs.bus.data import DataFollower, Received
 from libs.bus.following import Poison
 from libs.bus.parking import ask_replay, list_parked
+from libs.bus.position import begin_after
 from libs.eventstore.database import Database, connect
 from libs.eventstore.migrate import migrate
 from libs.runtime.settings import Settings
 from tests.eventually import eventually
 from tests.libs.bus.mill import SCHEMA, Producer, grind
-from tests.libs.databases import fresh_database
+from tests.libs.databases import empty, fresh_database
 from tests.servers import Servers
 
 POINTS = Settings(stream_bytes=64 << 20)
 
 
-@pytest.fixture
-def dsn(servers: Servers) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def database_of_the_mill(servers: Servers) -> Iterator[str]:
     with fresh_database(servers.database_url) as dsn:
         migrate(dsn, [("mill", SCHEMA)])
         yield dsn
+
+
+@pytest.fixture
+def dsn(database_of_the_mill: str) -> str:
+    empty(database_of_the_mill, "mill")
+    return database_of_the_mill
 
 
 @pytest.fixture
@@ -89,14 +96,14 @@ async def test_a_long_backlog_is_worked_off_in_batches(bus: Bus, dsn: str, strea
         grind(cursor, received)
 
     producer = Producer()
-    for _ in range(25):
+    for _ in range(12):
         await asyncio.gather(*(stream(producer.frame(1)) for _ in range(100)))
     for _ in range(40):
         await stream(producer.frame(*[1.0] * 20_000))  # 14 MB: more than a request asks for
     it = follower(bus, dsn, note)
     async with running(it):
-        await eventually(lambda: it.position == 2540, within=20)
-    assert total(dsn) == 2500 + 800_000
+        await eventually(lambda: it.position == 1240, within=20)
+    assert total(dsn) == 1200 + 800_000
     assert max(batches) <= 1000
 
 
@@ -201,7 +208,13 @@ async def test_an_unreadable_frame_is_parked_at_once_and_its_neighbours_count(bu
         await stream(producer.frame(4))
         await eventually(lambda: it.position == 4)
         await eventually(lambda: copies(bus, "PARKED", 2))
-    assert total(dsn) == 5
+        with connect(dsn) as connection:
+            assert ask_replay(connection.cursor(), "mill", [list_parked(connection.cursor(), "mill")[0].id]) == 1
+        it._following._tidied = 0.0
+        await stream(producer.frame(10))
+        await eventually(lambda: not asked_again(dsn))
+        assert it.trouble == ""
+    assert total(dsn) == 15
     with connect(dsn) as connection:
         parked = list_parked(connection.cursor(), "mill")
         assert [(p.follower, p.sequence, p.subject) for p in parked] == [
@@ -210,6 +223,11 @@ async def test_an_unreadable_frame_is_parked_at_once_and_its_neighbours_count(bu
         ]
         assert all(p.reason for p in parked)
     await bus.js.delete_stream("PARKED")
+
+
+def asked_again(dsn: str) -> bool:
+    with connect(dsn) as connection:
+        return connection.execute("select from mill.parked where replay_asked").fetchone() is not None
 
 
 async def copies(bus: Bus, stream: str, count: int) -> bool:
@@ -298,6 +316,16 @@ async def test_items_are_forgotten_when_they_are_too_old(bus: Bus, dsn: str, str
 def items(dsn: str) -> int:
     with connect(dsn) as connection:
         return connection.execute("select count(*) from mill.items").fetchone()[0]
+
+
+async def test_a_follower_can_begin_after_what_it_learned_otherwise(bus: Bus, dsn: str, stream):
+    producer = Producer()
+    for n in range(5):
+        await stream(producer.frame(4.0**n))
+    with connect(dsn) as connection:
+        begin_after(connection.cursor(), "mill", "miller", 0, 3)
+    async with running(follower(bus, dsn)):
+        await eventually(lambda: total(dsn) == 4.0**3 + 4.0**4)
 
 
 async def test_a_stream_made_anew_is_followed_from_its_start(bus: Bus, dsn: str, stream):

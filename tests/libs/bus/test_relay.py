@@ -17,18 +17,24 @@ from libs.eventstore.migrate import migrate
 from libs.eventstore.store import EventStore
 from tests.eventually import eventually
 from tests.libs.bus.kiosk import CLERK, KIOSK, Opened, Paper, Sold, project, publish
-from tests.libs.databases import fresh_database
+from tests.libs.databases import empty, fresh_database
 from tests.servers import Servers
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SERVICES = [("kiosk", KIOSK), ("clerk", CLERK)]
 
 
-@pytest.fixture
-def dsn(servers: Servers) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def database_of_both(servers: Servers) -> Iterator[str]:
     with fresh_database(servers.database_url) as dsn:
         migrate(dsn, SERVICES)
         yield dsn
+
+
+@pytest.fixture
+def dsn(database_of_both: str) -> str:
+    empty(database_of_both, "kiosk", "clerk")
+    return database_of_both
 
 
 @pytest.fixture

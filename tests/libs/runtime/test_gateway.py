@@ -137,10 +137,12 @@ def gateway(house: House, name: str, upstreams: dict[str, int]) -> Iterator[Ngin
     """nginx with the configuration that `ezstat gateway-config` prints, its services on these ports."""
     program, port = needs.program("nginx"), free_port()
     where = [f"--upstream={service}=127.0.0.1:{at}" for service, at in upstreams.items()]
-    made = house.command("gateway-config", f"--listen=127.0.0.1:{port}", *where)
-    assert made.returncode == 0, made.stderr
     folder = house.folder / name
     folder.mkdir()
+    (folder / "openapi.json").write_text(house.command("openapi").stdout)
+    where.append(f"--openapi={folder}/openapi.json")
+    made = house.command("gateway-config", f"--listen=127.0.0.1:{port}", *where)
+    assert made.returncode == 0, made.stderr
     (folder / "gateway.conf").write_text(made.stdout)
     temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
     user = "user root;\n" if os.geteuid() == 0 else ""
@@ -222,6 +224,12 @@ def test_nginx_believes_a_trusted_proxy_in_front_of_it_that_the_client_came_by_h
         for told, known in (("https", "https"), ("http, HTTPS", "https"), ("https,http", "http"), ("gopher", "http")):
             forwarded = ask(behind.port, "/a", {"X-Forwarded-Proto": told}).json["forwarded"]
             assert forwarded["x-forwarded-proto"] == known
+
+
+def test_nginx_serves_the_document_of_all_services(nginx: Nginx) -> None:
+    answer = ask(nginx.port, "/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert "/live" in answer.json["paths"]
 
 
 def test_nginx_takes_large_bodies_only_where_a_row_says_so(nginx: Nginx) -> None:

@@ -1,12 +1,14 @@
 """A whole accounts service, HTTP and work, in a new database, as `ezstat serve` and `ezstat work` would run it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from nats.js.errors import NotFoundError
 
+from libs.bus.streams import events_stream
 from libs.eventstore.migrate import migrate
 from libs.runtime.process import Process, open_process
 from libs.runtime.settings import Settings
@@ -56,6 +58,9 @@ async def installed(servers: Servers, *, working: bool = True, **changed: Any) -
             process.tasks = worker.tasks = tasks
             await process.bus.wait(5)
             await worker.bus.wait(5)
+            # The session's NATS has served other installations, with other event stores.
+            with suppress(NotFoundError):
+                await process.bus.js.delete_stream(events_stream("accounts"))
             await service.commands["first-run"](worker)
             async with service.http(process) as side:
                 if not working:

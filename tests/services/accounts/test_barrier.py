@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from uuid import uuid4
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from libs.bus.connect import Bus
 from libs.contracts.accounts import RING_DROP, RING_LEFT, RingBeat, RingDrop, RingDropped
 from libs.eventstore.database import Database
+from libs.runtime.host import this_host
 from services.accounts import queries
 from services.accounts.barrier import Barrier, register
 from tests.eventually import eventually
@@ -53,7 +53,6 @@ async def test_a_ring_that_does_not_answer_leaves_the_drop_pending(database: Dat
 async def test_a_ring_that_left_or_died_is_waited_for_no_more(bus: Bus, database: Database, barrier: Barrier) -> None:
     await register(database, "far:4:left")
     await register(database, "far:5:one")
-    await register(database, "far:5:two")
     await bus.broadcast(RING_LEFT, RingBeat(ring="far:4:left"))
     await bus.broadcast(RING_LEFT, RingBeat(ring="far:5:*"))
 
@@ -68,10 +67,20 @@ async def test_a_ring_that_left_or_died_is_waited_for_no_more(bus: Bus, database
 async def test_a_process_of_this_machine_that_is_no_more_holds_no_keys(database: Database, barrier: Barrier) -> None:
     process = await asyncio.create_subprocess_exec("true")
     await process.wait()
-    await register(database, f"{socket.gethostname()}:{process.pid}:gone")
+    await register(database, f"{this_host()}:{process.pid}:gone")
     assert await barrier.drop(b"digest")
-    await register(database, f"{socket.gethostname()}:{os.getpid()}:here")
+    await register(database, f"{this_host()}:{os.getpid()}:here")
     assert not await barrier.drop(b"digest")
+
+
+async def test_a_new_process_under_an_old_number_takes_the_place_of_its_ring(
+    database: Database, barrier: Barrier
+) -> None:
+    await register(database, "far:7:before")
+    await register(database, "far:7:after")
+    await register(database, "far:71:another")
+    async with database.house() as cursor:
+        assert await queries.rings(cursor) == {"far:7:after", "far:71:another"}
 
 
 async def test_nothing_to_drop_asks_nobody(database: Database, barrier: Barrier) -> None:
