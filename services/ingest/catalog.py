@@ -45,11 +45,12 @@ class Series:
 class Entry:
     """A series as one key sends to it: what a group needs, made once (`groups.Origin`)."""
 
-    __slots__ = ("commit", "raw", "series")
+    __slots__ = ("commit", "gauge", "raw", "series")
 
     def __init__(self, series: Series, key: UUID, commit: GroupCommit) -> None:
         self.series = series
         self.commit = commit
+        self.gauge = series.kind == "gauge"
         self.raw: msgspec.Raw = encode_source(
             Source(series.account, series.mode, series.id, series.name, series.kind, key)
         )
@@ -73,8 +74,7 @@ class Catalog:
 
     def known(self, principal: Principal, name: str) -> Entry | None:
         """The entry of a name for a key, if this process knows it."""
-        memo = principal.memo
-        entry: Entry | None = memo.get(name)
+        entry: Entry | None = principal.memo.get(_spelled(name))
         if entry is not None and not entry.series.gone and entry.series.until > self._clock.monotonic():
             return entry
         facts = principal.facts
@@ -89,7 +89,7 @@ class Catalog:
         facts = principal.facts
         commit = self._commits[partition_of(facts.account, len(self._commits))]
         entry = Entry(series, facts.key_id, commit)
-        principal.memo[name] = entry
+        principal.memo[_spelled(name)] = entry
         return entry
 
     async def find(self, principal: Principal, name: str, kind: Kind | None) -> Entry:
@@ -178,6 +178,11 @@ class Catalog:
             series.gone = True
         self._series.clear()
         self._by_id.clear()
+
+
+def _spelled(name: str) -> str | tuple[str]:
+    """What a name is remembered by. A name with a tilde in it is not what a sender's `stat` of the same text means."""
+    return name if "~" not in name else (name,)
 
 
 def check_kind(entry: Entry, kind: Kind | None) -> None:

@@ -6,29 +6,18 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from libs.contracts.ingest import Kind
 from libs.http.errors import ApiError, BadRequest, Forbidden, TooMany, Unauthorized, Unavailable
 from libs.http.keyring import KeyRing
 from libs.http.principal import Principal
 from libs.runtime.clock import Clock
 from services.ingest import parse
+from services.ingest.batches import Batch, Plain, Row, plain
 from services.ingest.catalog import Catalog, Entry, check_kind
 from services.ingest.groups import Done
 from services.ingest.parse import Refused
 
 WRITE = "stats:write"
-
-
-class Row(msgspec.Struct):
-    """A point in JSON. Numbers may be strings; `t` may be null; `id` makes a retry count once."""
-
-    stat: str
-    count: float | str | None = None
-    value: float | str | None = None
-    t: float | str | None = None
-    id: str | None = None
 
 
 class Single:
@@ -47,31 +36,6 @@ class Single:
         self.memo: bytes | tuple[bytes] = (raw,) if whole else raw
 
 
-def item_id(principal: Principal, text: str) -> bytes:
-    """16 bytes for the id that a client gave its item: the same text of another account is another item."""
-    facts = principal.facts
-    return hashlib.blake2b(f"{facts.account}|{facts.mode}|{text}".encode(), digest_size=16).digest()
-
-
-def one_of(count: float | None, value: float | None, *, otherwise: Kind | None = None) -> tuple[Kind | None, float]:
-    """Which of count and value is meant: of two given, the one that is not zero. (None, 0): both are zero, the
-    existing stat decides. `otherwise` is what neither means (a counter counts 1)."""
-    if count is None and value is None:
-        if otherwise is None:
-            raise Refused("count", "count or value is required")
-        return otherwise, 1.0
-    if value is None:
-        assert count is not None
-        return "counter", count
-    if count is None:
-        return "gauge", value
-    if count and value:
-        raise Refused("count", "send count or value, not both")
-    if count:
-        return "counter", count
-    return ("gauge", value) if value else (None, 0.0)
-
-
 class Intake:
     """Takes points. Every `done` is told exactly once, when the points are on disk or refused."""
 
@@ -87,11 +51,7 @@ class Intake:
         if entries is None or not self._fresh(entries):
             self._soon(self._look_up(principal, point, done), done)
             return
-        admitted = self._admit(principal, len(entries))
-        if admitted is None:
-            self._record_single(principal, point, entries, done)
-        else:
-            self._soon(self._wait_then(admitted, lambda: self._record_single(principal, point, entries, done)), done)
+        self._when_admitted(principal, len(entries), lambda: self._record_single(principal, point, entries, done), done)
 
     @staticmethod
     def _fresh(entries: tuple[Entry, ...]) -> bool:
@@ -137,10 +97,7 @@ class Intake:
             entries = tuple([await self._catalog.find(principal, name, point.kind) for name in names])
         if self._fresh(entries):
             principal.memo[point.memo] = entries
-        admitted = self._admit(principal, len(entries))
-        if admitted is not None and not await admitted:
-            raise TooMany(1)
-        self._record_single(principal, point, entries, done)
+        self._when_admitted(principal, len(entries), lambda: self._record_single(principal, point, entries, done), done)
 
     async def _by_name_or_id(self, principal: Principal, name: str, kind: Kind | None) -> Entry:
         if len(name) == 36 and (stat := as_uuid(name)) is not None:
@@ -164,21 +121,33 @@ class Intake:
         """
         if not rows:
             raise BadRequest("no rows", param="data")
-        batch = _Batch(principal, rows, self.clock.now(), otherwise, request_id)
+        columns = None if request_id else plain(principal, rows, self.clock.now())
+        if columns is not None:
+            self._when_admitted(principal, len(rows), lambda: self._record_plain(principal, columns, done), done)
+            return
+        batch = Batch(principal, rows, self.clock.now(), otherwise, request_id)
         entries = [self._catalog.known(principal, name) for name in batch.names]
         if None in entries:
             self._soon(self._look_up_many(principal, batch, done), done)
             return
-        self._admit_many(principal, batch, entries, done)  # type: ignore[arg-type]
+        known = [entry for entry in entries if entry is not None]
+        self._when_admitted(principal, len(known), lambda: self._record_many(principal, batch, known, done), done)
 
-    def _admit_many(self, principal: Principal, batch: "_Batch", entries: list[Entry], done: Done) -> None:
-        admitted = self._admit(principal, len(entries))
+    def _when_admitted(self, principal: Principal, n: int, record: Callable[[], None], done: Done) -> None:
+        """`record` at once, or when the limit has been asked. Raises 403 and 429."""
+        admitted = self._admit(principal, n)
         if admitted is None:
-            self._record_many(principal, batch, entries, done)
+            record()
         else:
-            self._soon(self._wait_then(admitted, lambda: self._record_many(principal, batch, entries, done)), done)
+            self._soon(self._wait_then(admitted, record), done)
 
-    def _record_many(self, principal: Principal, batch: "_Batch", entries: list[Entry], done: Done) -> None:
+    @staticmethod
+    def _record_plain(principal: Principal, columns: Plain, done: Done) -> None:
+        if not principal.alive:
+            raise Unauthorized
+        columns.entries[0].commit.add_many(columns.entries, columns.times, columns.values, (), done)
+
+    def _record_many(self, principal: Principal, batch: Batch, entries: list[Entry], done: Done) -> None:
         if not principal.alive:
             raise Unauthorized
         for i, entry in enumerate(entries):
@@ -191,11 +160,12 @@ class Intake:
                     raise
         entries[0].commit.add_many(entries, batch.times, batch.values, batch.items, done)
 
-    async def _look_up_many(self, principal: Principal, batch: "_Batch", done: Done) -> None:
+    async def _look_up_many(self, principal: Principal, batch: Batch, done: Done) -> None:
         kinds = dict(zip(reversed(batch.names), reversed(batch.kinds), strict=True))
         found = await asyncio.gather(*(self._catalog.find(principal, name, kind) for name, kind in kinds.items()))
         by_name = dict(zip(kinds, found, strict=True))
-        self._admit_many(principal, batch, [by_name[name] for name in batch.names], done)
+        entries = [by_name[name] for name in batch.names]
+        self._when_admitted(principal, len(entries), lambda: self._record_many(principal, batch, entries, done), done)
 
     def _soon(self, work: Coroutine[Any, Any, None], done: Done) -> None:
         """Go on in a task; what it raises is told to `done`."""
@@ -234,76 +204,6 @@ class Intake:
         """Wait until nothing that was begun is still on its way to a group."""
         while self._later:
             await asyncio.wait(self._later)
-
-
-class _Batch:
-    """Rows as columns, tilde names spread out. Raises `BadRequest` naming the row."""
-
-    def __init__(
-        self, principal: Principal, rows: Sequence[Row], now: float, otherwise: Kind | None, request_id: str
-    ) -> None:
-        self.names: list[str] = []
-        self.kinds: list[Kind | None] = []
-        self.times: list[int] = []
-        self.values: list[float] = []
-        self.items: list[bytes] = []
-        self._spread: list[tuple[int, int]] = []
-        present = round(now * 1e6)
-        identified = bool(request_id) or any(row.id is not None for row in rows)
-        memo = principal.memo
-        for number, row in enumerate(rows):
-            try:
-                if row.value is None and type(row.count) is float:
-                    kind: Kind | None = "counter"
-                    value = row.count
-                elif row.count is None and type(row.value) is float:
-                    kind, value = "gauge", row.value
-                else:
-                    kind, value = one_of(_float(row.count, "count"), _float(row.value, "value"), otherwise=otherwise)
-                time = present if row.t is None else parse.moment(_float(row.t, "t") or 0.0, now)
-                names = (
-                    (row.stat,)
-                    if row.stat in memo and "~" not in row.stat
-                    else parse.names_of(row.stat, principal.facts.joiner)
-                )
-                ids = self._ids(principal, row, number, len(names), request_id) if identified else ()
-            except Refused as error:
-                raise BadRequest(f"row {number}: {error}", param=f"data[{number}].{error.param}") from None
-            if len(names) > 1:
-                self._spread.append((len(self.names), len(names) - 1))
-            for name in names:
-                self.names.append(name)
-                self.kinds.append(kind)
-                self.times.append(time)
-                self.values.append(value)
-            self.items.extend(ids)
-
-    @staticmethod
-    def _ids(principal: Principal, row: Row, number: int, n: int, request_id: str) -> Sequence[bytes]:
-        if row.id is not None:
-            if not 1 <= len(row.id) <= 64:
-                raise Refused("id", "id has 1 to 64 characters")
-            text = f"id:{row.id}"
-        elif request_id:
-            text = f"request:{request_id}:{number}"
-        else:
-            return (b"",) * n
-        return [item_id(principal, text if i == 0 else f"{text}:{i}") for i in range(n)]
-
-    def row_of(self, i: int) -> int:
-        """The row that the i-th point came from."""
-        for start, more in reversed(self._spread):
-            if i > start:
-                i -= min(more, i - start)
-        return i
-
-
-def _float(number: float | str | None, param: str) -> float | None:
-    if number is None or type(number) is float:
-        return number
-    if isinstance(number, str):
-        return parse.number(number.encode(errors="replace"), param)
-    return parse.finite(float(number), param)
 
 
 def as_uuid(text: str) -> UUID | None:

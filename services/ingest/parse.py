@@ -9,7 +9,7 @@ from services.ingest.domain import InvalidStat, clean_name
 _NUMBER = re.compile(rb"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,4})?").fullmatch
 DAY = 86_400.0
 MAX_NAMES = 100
-_EARLIEST = -62_135_596_800.0  # year 1, the earliest that answers can print
+EARLIEST = -62_135_596_800.0  # year 1, the earliest that answers can print
 
 
 class Refused(ValueError):
@@ -55,7 +55,7 @@ def moment(seconds: float, now: float) -> int:
     """Unix microseconds of a `t`; at most 24 h ahead of now."""
     if seconds > now + DAY:
         raise Refused("t", "t is more than 24 hours in the future")
-    if seconds < _EARLIEST:
+    if seconds < EARLIEST:
         raise Refused("t", "t is before year 1")
     return round(seconds * 1e6)
 

@@ -11,7 +11,8 @@ from libs.http.dialects import dialect_of
 from libs.http.errors import ApiError, BadRequest, Forbidden, Unauthorized, UnsupportedMedia
 from libs.http.principal import Principal
 from services.ingest import parse
-from services.ingest.intake import Intake, Row, Single, item_id, one_of
+from services.ingest.batches import Row, item_id, one_of
+from services.ingest.intake import Intake, Single
 from services.ingest.parse import Refused
 
 GIF = (

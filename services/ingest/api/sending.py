@@ -15,7 +15,8 @@ from libs.http.errors import ApiError, BadRequest
 from libs.http.paths import path_text
 from libs.http.principal import Principal
 from services.ingest import parse
-from services.ingest.intake import WRITE, Intake, Single, item_id
+from services.ingest.batches import item_id
+from services.ingest.intake import WRITE, Intake, Single
 from services.ingest.parse import Refused
 from services.ingest.senders import Answer, PointRequest, Senders, Tell
 
