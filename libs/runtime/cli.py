@@ -263,7 +263,9 @@ def _send(settings: Settings, arguments: argparse.Namespace) -> None:
     key = arguments.key or settings.api_key
     if not key:
         raise CannotRun("no key: give --key, or set EZSTAT_API_KEY")
-    print(send(settings.url, key, arguments.stat, arguments.number, is_value=arguments.value))
+    folder = DataFolder(settings.data)
+    running = folder.read().urls.get("http", "") if folder.is_running() and not settings.public_url else ""
+    print(send(running or settings.url, key, arguments.stat, arguments.number, is_value=arguments.value))
 
 
 def _replay(settings: Settings, arguments: argparse.Namespace) -> None:

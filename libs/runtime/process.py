@@ -81,15 +81,15 @@ async def open_process(settings: Settings, role: Role, name: str) -> AsyncIterat
     """A process with its connections. Opening never fails because a server is away; what needs it says so later."""
     clock, ring_name = SystemClock(), new_ring_name()
     async with AsyncExitStack() as stack:
-        bus = Bus.start(settings.nats_url, name)
-        stack.push_async_callback(bus.close)
-        with suppress(BusUnavailable):  # services then find it there at once, and need not try again
-            await bus.wait(_PATIENCE)
         database = Database(settings.database_url, DATABASE_ROLES[role])
         await database.open()
         stack.push_async_callback(database.close)
         cache = connect_redis(settings.redis_url)
         stack.push_async_callback(cache.aclose)
+        bus = Bus.start(settings.nats_url, name)
+        stack.push_async_callback(bus.close)
+        with suppress(BusUnavailable):  # services then find it there at once, and need not try again
+            await bus.wait(_PATIENCE)
         write = Limit(settings.write_rate, 1, settings.write_burst)
         limiter = Limiter(cache, clock, workers=settings.http_workers, enabled=settings.rate_limits, write=write)
         ring = None
