@@ -15,7 +15,8 @@ create table if not exists ingest.stats (
 );
 select house.protect('ingest.stats');
 
--- Deleted stats: points of them received before that are dropped, however late they come.
+-- Deleted stats: points of them received before that are dropped, however late they come; `late` counts how often some
+-- came, since the archive then has to be scrubbed of them again.
 create table if not exists ingest.tombstones (
     stat uuid primary key,
     account uuid not null,
@@ -24,10 +25,12 @@ create table if not exists ingest.tombstones (
     name text not null,
     deleted_at timestamptz not null,
     rows_gone boolean not null default false,
-    scrubbed_at timestamptz
+    scrubbed_at timestamptz,
+    late integer not null default 0
 );
 create index if not exists tombstones_name on ingest.tombstones (account, mode, name);
-create index if not exists tombstones_open on ingest.tombstones (deleted_at) where scrubbed_at is null;
+create index if not exists tombstones_unscrubbed on ingest.tombstones (partition) where scrubbed_at is null;
+create index if not exists tombstones_with_rows on ingest.tombstones (partition) where not rows_gone;
 select house.protect('ingest.tombstones');
 
 -- Points as sent, one row per stat and writer transaction: body is n times (i64, Unix microseconds, little-endian),
