@@ -4,23 +4,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-import msgspec
 import numpy as np
 
 from libs.contracts.accounts import Mode
 from libs.contracts.ingest import Frame, Source
+from services.ingest.frames import narrowed
 
 
 @dataclass(frozen=True)
 class Tombstone:
-    """A deleted stat. `deleted_at` is Unix microseconds; `late` counts how often points of it came after that."""
+    """A deleted stat. `deleted_at` is Unix microseconds."""
 
     stat: UUID
     account: UUID
     mode: Mode
     name: str
     deleted_at: int
-    late: int = 0
 
 
 class Burial:
@@ -54,17 +53,7 @@ class Burial:
             return frame
         if not kept.any():
             return None
-        index = np.frombuffer(frame.index, "<u2")
-        points = kept[index]
-        renumbered = (np.cumsum(kept) - 1).astype("<u2")
-        return msgspec.structs.replace(
-            frame,
-            sources=[source for source, keep in zip(frame.sources, kept, strict=True) if keep],
-            index=renumbered[index[points]].tobytes(),
-            times=np.frombuffer(frame.times, "<i8")[points].tobytes(),
-            values=np.frombuffer(frame.values, "<f8")[points].tobytes(),
-            items=[item for item, keep in zip(frame.items, points, strict=True) if keep] if frame.items else [],
-        )
+        return narrowed(frame, kept)
 
     def needles(self, most: int) -> list[bytes]:
         """Bytes of which a frame concerned holds at least one, as they stand in its encoding; none: too many to say."""

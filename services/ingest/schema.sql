@@ -15,8 +15,7 @@ create table if not exists ingest.stats (
 );
 select house.protect('ingest.stats');
 
--- Deleted stats: points of them received before that are dropped, however late they come; `late` counts how often some
--- came, since the archive then has to be scrubbed of them again.
+-- Deleted stats: points of them received before that are dropped, however late they come.
 create table if not exists ingest.tombstones (
     stat uuid primary key,
     account uuid not null,
@@ -25,8 +24,7 @@ create table if not exists ingest.tombstones (
     name text not null,
     deleted_at timestamptz not null,
     rows_gone boolean not null default false,
-    scrubbed_at timestamptz,
-    late integer not null default 0
+    scrubbed_at timestamptz
 );
 create index if not exists tombstones_name on ingest.tombstones (account, mode, name);
 create index if not exists tombstones_unscrubbed on ingest.tombstones (partition) where scrubbed_at is null;
@@ -47,7 +45,7 @@ create table if not exists ingest.points (
 create index if not exists points_stat on ingest.points (partition, stat, last_at);
 select house.protect('ingest.points');
 
--- The archive: every frame as it came over the bus. The truth of the data plane; `ezstat replay` reads it.
+-- The archive: every frame as it came over the bus, less the points that did not count (deleted stats, retries). The truth of the data plane; `ezstat replay` reads it.
 create table if not exists ingest.frames (
     partition smallint not null,
     epoch uuid not null,

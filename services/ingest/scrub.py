@@ -24,7 +24,7 @@ MOST_NEEDLES = 50
 _LOCK = 0x657A7374  # "ezst": one scrub at a time (class, partition)
 
 _OPEN = """
-select stat, account, mode, name, (extract(epoch from deleted_at) * 1000000)::bigint, late
+select stat, account, mode, name, (extract(epoch from deleted_at) * 1000000)::bigint
 from ingest.tombstones where partition = %s and scrubbed_at is null
 """
 
@@ -96,12 +96,11 @@ class Scrub:
             raise unavailable(error) from error
 
     async def _finish(self, stones: Sequence[Tombstone]) -> int:
-        """Points that came late meanwhile are in the archive again: those stats stay open for the next scrub."""
         async with self._database.house() as cursor:
+            # Nothing came back meanwhile: the writer archives no points of stats that have a tombstone.
             await cursor.execute(
-                "update ingest.tombstones t set scrubbed_at = now()"
-                " from unnest(%s::uuid[], %s::int[]) seen(stat, late) where t.stat = seen.stat and t.late = seen.late",
-                ([stone.stat for stone in stones], [stone.late for stone in stones]),
+                "update ingest.tombstones set scrubbed_at = now() where stat = any(%s)",
+                ([stone.stat for stone in stones],),
             )
             return cursor.rowcount
 
