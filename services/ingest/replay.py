@@ -80,7 +80,7 @@ def _replay(connection: Connection[TupleRow], store: EventStore, partitions: int
         # In the order in which commits write them, so that nobody waits for us while we wait for them.
         cursor.execute("truncate ingest.stats, ingest.tombstones, ingest.minutes, ingest.hours, ingest.points")
         store.rebuild(cursor)
-        columns.register(connection)
+        columns.register(cursor)
         for partition in range(partitions):
             _replay_partition(connection, cursor, partition, done)
         done.stats, done.deleted = _counts(cursor)
@@ -129,8 +129,8 @@ def _frames(connection: Connection[TupleRow], partition: int) -> Iterator[Receiv
         with connection.cursor(name="frames") as frames:
             frames.itersize = 100
             frames.execute(
-                "select body, stream_seq from ingest.frames where partition = %s and received_at >= %s and received_at < %s"
-                " order by received_at, epoch, seq",
+                "select body, stream_seq from ingest.frames"
+                " where partition = %s and received_at >= %s and received_at < %s order by received_at, epoch, seq",
                 (partition, start, end),
                 binary=True,
             )

@@ -62,7 +62,7 @@ class Retention:
         return (await self._bus.js.stream_info(points_stream(partition))).state.last_seq
 
     async def purge_processed(self, partition: int) -> int:
-        """Purge everything that every durable consumer has acknowledged; returns the first sequence that may be left."""
+        """Purge all that every durable consumer has acknowledged; returns the first sequence that may be left."""
         return await self._purge(partition, await self.floor(partition) + 1)
 
     async def purge_old(self, partition: int) -> int:

@@ -31,7 +31,8 @@ from ingest.tombstones where partition = %s and scrubbed_at is null
 # The server looks for the bytes, so that frames which can't be concerned are not sent over.
 _PAGE = """
 select epoch, seq, case when received_at <= to_timestamp(%(until)s::float8 / 1000000) + interval '1 second' and (
-    %(needles)s::bytea[] = '{}' or exists (select from unnest(%(needles)s::bytea[]) needle where position(needle in body) > 0)
+    %(needles)s::bytea[] = '{}'
+    or exists (select from unnest(%(needles)s::bytea[]) needle where position(needle in body) > 0)
 ) then body end
 from ingest.frames
 where partition = %(partition)s and (epoch, seq) > (%(epoch)s, %(seq)s)
@@ -145,8 +146,10 @@ def _change(burial: Burial, epoch: UUID, seq: int, body: bytes) -> tuple[bytes |
 
 
 def _store(cursor: psycopg.Cursor[TupleRow], partition: int, epoch: UUID, seq: int, body: bytes | None) -> None:
-    where = "where partition = %s and epoch = %s and seq = %s"
+    key = (partition, epoch, seq)
     if body is None:
-        cursor.execute(f"delete from ingest.frames {where}".encode(), (partition, epoch, seq))
+        cursor.execute("delete from ingest.frames where partition = %s and epoch = %s and seq = %s", key)
     else:
-        cursor.execute(f"update ingest.frames set body = %s {where}".encode(), (body, partition, epoch, seq))
+        cursor.execute(
+            "update ingest.frames set body = %s where partition = %s and epoch = %s and seq = %s", (body, *key)
+        )
