@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
-from libs.http.app import bearer
+from libs.http.credentials import bearer
 from libs.http.errors import BadRequest
 from libs.http.principal import Principal
 from libs.runtime.clock import Clock
