@@ -81,7 +81,11 @@ def parser() -> argparse.ArgumentParser:
     replay = command("replay", _replay, "rebuild the read models of some services, or of all, from their events")
     replay.add_argument("services", nargs="*")
 
-    for name, meaning in (("keys", "make keys: ezstat keys create ..."), ("run", "another command of a service")):
+    for name, meaning in (
+        ("keys", "make keys: ezstat keys create ..."),
+        ("scrub", "clean archive and streams of what was deleted, now"),
+        ("run", "another command of a service"),
+    ):
         other = commands.add_parser(name, help=meaning, add_help=False)
         other.add_argument("words", nargs=argparse.REMAINDER)
         other.set_defaults(handler=_service_command, name=name)

@@ -32,7 +32,8 @@ _PATIENCE = 0.5
 @dataclass
 class Process:
     """What a service gets when it is entered. `tasks` is set while the process runs; `ring` and `limiter` belong to
-    processes that answer HTTP."""
+    processes that answer HTTP. `stopping` is set when the process has been told to end: answers without an end of their
+    own end then."""
 
     settings: Settings
     role: Role
@@ -47,6 +48,7 @@ class Process:
     tasks: asyncio.TaskGroup | None
     ring_name: str
     ready: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def connect_redis(url: str) -> redis.asyncio.Redis:

@@ -11,9 +11,10 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from libs.bus.errors import NATS_ERRORS
+from libs.bus.errors import BusUnavailable
 from libs.contracts.ingest import decode_frame, encode_frame
 from libs.eventstore.database import Database, DatabaseUnavailable, unavailable
+from libs.runtime.process import Process
 from services.ingest.burial import Burial, Tombstone
 from services.ingest.retention import Retention
 
@@ -67,17 +68,17 @@ class Scrub:
             await asyncio.sleep(every)
             try:
                 log.info("%s", await self.once())
-            except (DatabaseUnavailable, *NATS_ERRORS) as error:
-                log.warning("no scrub for now: %s", error or type(error).__name__)
+            except (DatabaseUnavailable, BusUnavailable) as error:
+                log.warning("no scrub for now: %s", error)
 
     async def once(self) -> Scrubbed:
-        """Scrub everything that is open. Raises `DatabaseUnavailable` and nats-py's errors."""
+        """Scrub everything that is open. Raises `DatabaseUnavailable` and `BusUnavailable`."""
         done = Scrubbed()
         for partition in range(self._partitions):
             # What stands in the stream now must be purged too before a stat counts as scrubbed.
-            newest = await self._retention.last(partition)
+            newest = await self._retention.newest(partition)
             stones = await asyncio.to_thread(self._rewrite, partition, done)
-            gone = await self._retention.purge_processed(partition) > newest
+            gone = await self._retention.purge_up_to(partition, newest)
             if stones and gone:
                 done.stats += await self._finish(stones)
             else:
@@ -104,6 +105,15 @@ class Scrub:
                 ([stone.stat for stone in stones],),
             )
             return cursor.rowcount
+
+
+async def command(process: Process, arguments: Sequence[str]) -> str:
+    """`ezstat scrub`."""
+    if arguments:
+        raise SystemExit("ezstat scrub takes no arguments")
+    partitions = process.settings.partitions
+    await process.bus.wait(5)
+    return str(await Scrub(process.database, Retention(process.bus, partitions), partitions).once())
 
 
 def _rewrite_frames(connection: Connection[TupleRow], partition: int, stones: Sequence[Tombstone]) -> int:

@@ -145,7 +145,7 @@ def router(jobs: Jobs, folder: Folder, clock: Clock, stopping: asyncio.Event, li
         try:
             if not principal.valid(clock.now()):
                 raise Unauthorized
-            found: FormatName = format_ or await asyncio.to_thread(formats.detect, part)
+            found = await asyncio.to_thread(formats.detect, part) if format_ is None else format_
             file = NewFile(received.filename, found, received.bytes, received.sha256.digest())
             made, begun = await _begin(jobs, folder, principal, job, file, again, clock.now())
         finally:

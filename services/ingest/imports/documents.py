@@ -10,7 +10,7 @@ import ijson
 from services.ingest.imports.rows import DETAILS, Bad, Item, Rows, Unreadable, of_object, time_of
 
 STRING_LIMIT = 64 << 20
-DEPTH_LIMIT = 200  # of the path to where a value stands, in characters
+DEPTH_LIMIT = 32
 _ROOTS = ("item", "stats.item", "data.item")
 _SCALARS = frozenset({"string", "number", "boolean", "null"})
 _QUOTE = re.compile(rb'(?<!\\)"').search
@@ -22,12 +22,27 @@ def read(path: Path, rows: Rows) -> Iterator[Item]:
     with path.open("rb") as file:
         reader = _JsonReader(rows)
         try:
-            for prefix, event, value in ijson.parse(_Guarded(file), buf_size=1 << 16):
-                if len(prefix) > DEPTH_LIMIT:
-                    raise Unreadable(f"row {reader.row}: values are nested too deeply, or have too long a name")
+            for prefix, event, value in _with_prefixes(ijson.basic_parse(_Guarded(file), buf_size=1 << 16)):
                 yield from reader.take(prefix, event, value)
         except (ijson.JSONError, ValueError):
             raise Unreadable(f"the file is not valid JSON after row {reader.row}") from None
+
+
+def _with_prefixes(events: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, str, Any]]:
+    """As `ijson.parse`, which would spend minutes and gigabytes on the paths of a deeply nested document."""
+    path: list[str] = []
+    for event, value in events:
+        if event == "map_key":
+            path[-1] = value
+        elif event in ("start_map", "start_array"):
+            yield ".".join(path), event, value
+            path.append("item" if event == "start_array" else "")
+            if len(path) > DEPTH_LIMIT:
+                raise Unreadable("values are nested too deeply")
+        else:
+            if event in ("end_map", "end_array"):
+                path.pop()
+            yield ".".join(path), event, value
 
 
 class _Guarded:

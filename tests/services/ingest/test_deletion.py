@@ -27,7 +27,7 @@ async def deleting(stage: Stage) -> AsyncIterator[Stage]:
 
 def scrub_of(stage: Stage) -> Scrub:
     partitions = stage.settings.partitions
-    return Scrub(stage.process.database, Retention(stage.process.bus, partitions, stage.process.clock), partitions)
+    return Scrub(stage.process.database, Retention(stage.process.bus, partitions), partitions)
 
 
 async def scrubbed(stage: Stage) -> None:
@@ -165,30 +165,3 @@ async def test_a_slow_consumer_keeps_a_scrub_open_until_it_has_caught_up(deletin
     await js.delete_consumer(points_stream(0), "slow")
     await scrubbed(deleting)
     assert SECRET.encode() not in await streamed(deleting)
-
-
-async def test_a_purge_keeps_what_is_young_and_what_is_not_processed(deleting: Stage) -> None:
-    class Tomorrow:
-        def __init__(self, days: float) -> None:
-            self.days = days
-
-        def now(self) -> float:
-            return deleting.process.clock.now() + self.days * 86_400
-
-        def monotonic(self) -> float:
-            return deleting.process.clock.monotonic()
-
-    for i in range(5):
-        await deleting.send(source("one"), [(NOON + i, 1.0)])
-    await deleting.written()
-
-    async def left(days: float) -> int:
-        await Retention(deleting.process.bus, 1, Tomorrow(days)).purge_old(0)
-        return int((await deleting.process.bus.js.stream_info(points_stream(0))).state.messages)
-
-    assert await left(0.9) == 5
-
-    async def all_gone() -> bool:
-        return await left(1.1) == 0
-
-    await eventually(all_gone)

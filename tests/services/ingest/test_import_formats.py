@@ -123,7 +123,6 @@ def test_what_is_said_about_a_stat_comes_along(read: Write) -> None:
         "[1,2",
         "[{]",
         "[" * 100_000,
-        '{"data":[{"a' + "b" * 500 + '":1}]}',
         "a,b,c,d,e\n1,2,3,4,5\n",
         "stat,value\n" + "x" * (1 << 20) + ",1\n",
         'stat,value\n"' + "x\n" * 100_000 + '",1\n',

@@ -68,10 +68,9 @@ async def ended(stage: Stage, job: Job) -> Job:
 
 async def exported(stage: Stage, account: UUID, format_: str, **wanted: Any) -> bytes:
     written = FORMATS[format_]()
-    parts = [written.head(stage.process.clock.now())]
-    async for chunk in Export(stage.process.database, 1).chunks(Wanted(account, "live", **wanted)):
-        parts.append(written.chunk(chunk))
-    return b"".join([*parts, written.tail()])
+    chunks = Export(stage.process.database, 1).chunks(Wanted(account, "live", **wanted))
+    head = written.head(stage.process.clock.now())
+    return b"".join([head, *[written.chunk(chunk) async for chunk in chunks], written.tail()])
 
 
 async def contents(stage: Stage, account: UUID) -> dict[str, Any]:
