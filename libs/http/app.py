@@ -125,9 +125,12 @@ class Frame:
             # A copy: the server looks at its own scope to leave the body out.
             scope = {**scope, "method": "GET"}
         receive, body = await self._bodies.read(scope, receive)
+        key = key_of(scope)
+        if body is None:  # what is streamed can't be compared with what was sent before
+            await self._app(scope, receive, send)
+            return
         if found.parsed:
             _check_json(scope, body)
-        key = key_of(scope)
         caller = None if key is None or not found.methods else await _caller(scope, once(body, receive))
         if key is None or caller is None:
             await self._app(scope, receive, send)

@@ -42,8 +42,8 @@ class Bodies:
         self._rules = dict(rules or {})
         self._other = other or BodyRule()
 
-    async def read(self, scope: Scope, receive: Receive) -> tuple[Receive, bytes]:
-        """A `receive` that gives the plain body, and that body (empty when it is streamed).
+    async def read(self, scope: Scope, receive: Receive) -> tuple[Receive, bytes | None]:
+        """A `receive` that gives the plain body, and that body (None when it is streamed).
 
         Headers in the scope are changed to fit. Raises `TooLarge`, `RequestTimeout`, `UnsupportedMedia`, `BadRequest`
         or `Gone`.
@@ -57,7 +57,7 @@ class Bodies:
             raise TooLarge
         if rule.stream:
             _rewrite(scope, None)
-            return _Streamed(receive, rule, packed).receive, b""
+            return _Streamed(receive, rule, packed).receive, None
         body = await _whole(receive, rule)
         if packed:
             body = (

@@ -14,7 +14,7 @@ from libs.http.proxies import Proxies
 from libs.runtime.clock import uuid7
 
 if TYPE_CHECKING:
-    from libs.http.protocol import HotProtocol
+    from libs.http.connection import Connection
 
 log = logging.getLogger("ezstat.http")
 
@@ -67,7 +67,7 @@ class HotRequest:
 
     __slots__ = ("body", "head", "protocol", "response")
 
-    def __init__(self, protocol: "HotProtocol", head: Head, body: bytes) -> None:
+    def __init__(self, protocol: "Connection", head: Head, body: bytes) -> None:
         self.protocol = protocol
         self.head = head
         self.body = body
@@ -192,7 +192,7 @@ class HotPaths:
         self.proxies = proxies or Proxies()
         self.require_https = require_https
         self.heads: dict[bytes, Head] = {}
-        self.connections: set[HotProtocol] = set()
+        self.connections: set[Connection] = set()
         self.tick = 0.0
         self._timer: TimerHandle | None = None
 
@@ -209,7 +209,7 @@ class HotPaths:
             self.heads.clear()
         self.heads[raw] = head
 
-    def join(self, connection: "HotProtocol", loop: AbstractEventLoop) -> None:
+    def join(self, connection: "Connection", loop: AbstractEventLoop) -> None:
         self.connections.add(connection)
         if self._timer is None:
             self.tick = loop.time()

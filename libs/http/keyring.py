@@ -41,6 +41,10 @@ RING_USED = "ring.used"
 LONGEST_SECRET = 512
 QUESTIONS = 64
 """Keys asked for at the same time: the rest waits, however many strangers try keys."""
+WAITING = 1000
+"""Keys that may wait to be asked for; more are refused at once."""
+PATIENCE = (0.7, 1.3)
+"""Seconds that an answer is waited for, try by try."""
 USED_EVERY = 60
 
 
@@ -99,6 +103,8 @@ class KeyRing:
             return principal
         asking = self._asking.get(secret)
         if asking is None:
+            if len(self._asking) >= WAITING:
+                raise ServiceUnavailable
             asking = self._asking[secret] = asyncio.create_task(self._resolve(secret))
             asking.add_done_callback(lambda done: self._asked(secret, done))
         await asyncio.shield(asking)
@@ -128,12 +134,16 @@ class KeyRing:
         question = ResolveKey(digest=digest, peppered=peppered, ring=self.name)
         while True:
             drops = self._drops
-            try:
-                resolved = await self._bus.request(RESOLVE_KEY, question, KeyResolved)
-            except BusUnavailable:
-                raise ServiceUnavailable("Keys can't be checked just now; try again.") from None
+            resolved = await self._request(question)
             if self._drops == drops:
                 return resolved.facts
+
+    async def _request(self, question: ResolveKey) -> KeyResolved:
+        """Asked twice, since a question that went to a process just ending is lost without a word."""
+        for patience in PATIENCE:
+            with suppress(BusUnavailable):
+                return await self._bus.request(RESOLVE_KEY, question, KeyResolved, timeout=patience)
+        raise ServiceUnavailable("Keys can't be checked just now; try again.")
 
     def _bucket(self, facts: KeyFacts) -> WriteBucket:
         if facts.unlimited or not self._limiter.enabled:

@@ -81,7 +81,11 @@ def parser() -> argparse.ArgumentParser:
     replay = command("replay", _replay, "rebuild the read models of some services, or of all, from their events")
     replay.add_argument("services", nargs="*")
 
-    for name, meaning in (("keys", "make keys: ezstat keys create ..."), ("run", "another command of a service")):
+    for name, meaning in (
+        ("keys", "make keys: ezstat keys create ..."),
+        ("scrub", "clean archive and streams of what was deleted, now"),
+        ("run", "another command of a service"),
+    ):
         other = commands.add_parser(name, help=meaning, add_help=False)
         other.add_argument("words", nargs=argparse.REMAINDER)
         other.set_defaults(handler=_service_command, name=name)
@@ -263,7 +267,9 @@ def _send(settings: Settings, arguments: argparse.Namespace) -> None:
     key = arguments.key or settings.api_key
     if not key:
         raise CannotRun("no key: give --key, or set EZSTAT_API_KEY")
-    print(send(settings.url, key, arguments.stat, arguments.number, is_value=arguments.value))
+    folder = DataFolder(settings.data)
+    running = folder.read().urls.get("http", "") if folder.is_running() and not settings.public_url else ""
+    print(send(running or settings.url, key, arguments.stat, arguments.number, is_value=arguments.value))
 
 
 def _replay(settings: Settings, arguments: argparse.Namespace) -> None:

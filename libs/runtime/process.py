@@ -32,7 +32,8 @@ _PATIENCE = 0.5
 @dataclass
 class Process:
     """What a service gets when it is entered. `tasks` is set while the process runs; `ring` and `limiter` belong to
-    processes that answer HTTP."""
+    processes that answer HTTP. `stopping` is set when the process has been told to end: answers without an end of their
+    own end then."""
 
     settings: Settings
     role: Role
@@ -47,6 +48,7 @@ class Process:
     tasks: asyncio.TaskGroup | None
     ring_name: str
     ready: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def connect_redis(url: str) -> redis.asyncio.Redis:
@@ -81,15 +83,15 @@ async def open_process(settings: Settings, role: Role, name: str) -> AsyncIterat
     """A process with its connections. Opening never fails because a server is away; what needs it says so later."""
     clock, ring_name = SystemClock(), new_ring_name()
     async with AsyncExitStack() as stack:
-        bus = Bus.start(settings.nats_url, name)
-        stack.push_async_callback(bus.close)
-        with suppress(BusUnavailable):  # services then find it there at once, and need not try again
-            await bus.wait(_PATIENCE)
         database = Database(settings.database_url, DATABASE_ROLES[role])
         await database.open()
         stack.push_async_callback(database.close)
         cache = connect_redis(settings.redis_url)
         stack.push_async_callback(cache.aclose)
+        bus = Bus.start(settings.nats_url, name)
+        stack.push_async_callback(bus.close)
+        with suppress(BusUnavailable):  # services then find it there at once, and need not try again
+            await bus.wait(_PATIENCE)
         write = Limit(settings.write_rate, 1, settings.write_burst)
         limiter = Limiter(cache, clock, workers=settings.http_workers, enabled=settings.rate_limits, write=write)
         ring = None

@@ -66,6 +66,7 @@ async def serve(settings: Settings, services: Sequence[Service], listener: socke
     """Answer HTTP on `listener` for these services until SIGTERM, then drain."""
     stop = stop_signals()
     async with open_process(settings, "http", name) as process, running(process) as stack:
+        process.stopping = stop
         sides = await _enter(services, process, stack)
         await _until_able_to_ask(process.bus)
         keep_what_is_loaded()

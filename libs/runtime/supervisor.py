@@ -17,6 +17,7 @@ from libs.runtime.tasks import background_tasks
 logger = logging.getLogger(__name__)
 
 SERVER = "server"
+_SAME_SIGNAL = 0.5  # seconds: shells and wrappers may send the same one to a process and once more to its group
 _DRAIN, _SERVERS_STOP = 6.0, 3.0  # seconds; together they stay below the ten that a stop may take
 
 
@@ -80,22 +81,24 @@ async def supervising(
     loop = asyncio.get_running_loop()
     async with background_tasks() as tasks:
         supervisor = Supervisor(tasks, folder, urls or {})
-        told = False
+        told_at: float | None = None
 
         def on_signal() -> None:
-            nonlocal told
-            if told:
+            nonlocal told_at
+            now = loop.time()
+            if told_at is None:
+                told_at = now
+                if body is not None:
+                    body.cancel()
+            elif now - told_at > _SAME_SIGNAL:
                 supervisor.kill()
-            elif body is not None:
-                body.cancel()
-            told = True
 
         for sig in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sig, on_signal)
         try:
             yield supervisor
         except asyncio.CancelledError:
-            if not told or body is None:
+            if told_at is None or body is None:
                 raise
             body.uncancel()
         finally:

@@ -38,7 +38,8 @@ async def up(settings: Settings, say: Callable[[str], None]) -> None:
         port = listener.getsockname()[1]
         settings = replace(settings, data=folder.path, secret=secret, port=port)
         settings, servers = private_servers(settings)
-        urls = {name: url for name, url in _urls(settings).items() if any(server.name == name for server in servers)}
+        private = {server.name for server in servers}
+        urls = {name: url for name, url in _urls(settings).items() if name in private} | {"http": settings.url}
         async with supervising(folder, urls) as supervisor:
             await supervisor.start(servers)
             welcome = await _migrate(settings)

@@ -16,7 +16,7 @@ from libs.http.errors import BadRequest, Conflict, NotFound
 from services.ingest import queries
 from services.ingest.domain import InvalidStat, Stat, clean_name
 from services.ingest.queries import StatRow
-from services.ingest.writer_lock import wait_for_writer
+from services.ingest.writer_lock import WAIT_FOR_WRITER
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,14 @@ class Application:
     async def delete(self, account: UUID, mode: Mode, name: str, actor: str) -> None:
         """Delete a stat for good. Its rows and archived points follow at once and at the next scrub (deletion.py)."""
         row = await self.get(account, mode, name)
-        stat = await self._store.get(row.id)
-        assert isinstance(stat, Stat)
-        stat.delete(actor)
-        await self._store.save(
-            stat, also=lambda cursor: wait_for_writer(cursor, partition_of(account, self._partitions))
-        )
+        async with self._database.tenant(account) as cursor:
+            # The lock comes before the event's time: what the writer has stored so far was received before that time,
+            # so the time alone says which points were the stat's (burial.py, replay.py).
+            await cursor.execute(WAIT_FOR_WRITER, (partition_of(account, self._partitions),))
+            stat = await self._store.get(row.id)
+            assert isinstance(stat, Stat)
+            stat.delete(actor)
+            await self._store.save(stat)
         await self.forget([row.id])
 
     async def forget(self, stats: Iterable[UUID]) -> None:

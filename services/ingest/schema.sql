@@ -27,7 +27,8 @@ create table if not exists ingest.tombstones (
     scrubbed_at timestamptz
 );
 create index if not exists tombstones_name on ingest.tombstones (account, mode, name);
-create index if not exists tombstones_open on ingest.tombstones (deleted_at) where scrubbed_at is null;
+create index if not exists tombstones_unscrubbed on ingest.tombstones (partition) where scrubbed_at is null;
+create index if not exists tombstones_with_rows on ingest.tombstones (partition) where not rows_gone;
 select house.protect('ingest.tombstones');
 
 -- Points as sent, one row per stat and writer transaction: body is n times (i64, Unix microseconds, little-endian),
@@ -44,7 +45,34 @@ create table if not exists ingest.points (
 create index if not exists points_stat on ingest.points (partition, stat, last_at);
 select house.protect('ingest.points');
 
--- The archive: every frame as it came over the bus. The truth of the data plane; `ezstat replay` reads it.
+-- Imports: files that people sent, and how far each is. `chunk` is the last one whose frame is on disk.
+create table if not exists ingest.imports (
+    id uuid primary key,
+    account uuid not null,
+    mode text not null,
+    actor text not null,
+    key uuid,
+    digest bytea,
+    filename text not null,
+    format text not null,
+    bytes bigint not null,
+    state text not null check (state in ('queued', 'running', 'done', 'failed', 'cancelled')),
+    created_at timestamptz not null,
+    finished_at timestamptz,
+    chunk integer not null default 0,
+    rows bigint not null default 0,
+    points bigint not null default 0,
+    bad bigint not null default 0,
+    errors jsonb not null default '[]',
+    reason text not null default '',
+    holder uuid,
+    held_until timestamptz,
+    constraint imports_same_file unique (account, mode, digest)
+);
+create index if not exists imports_open on ingest.imports (created_at) where state in ('queued', 'running');
+select house.protect('ingest.imports');
+
+-- The archive: every frame as it came over the bus, less the points that did not count (deleted stats, retries). The truth of the data plane; `ezstat replay` reads it.
 create table if not exists ingest.frames (
     partition smallint not null,
     epoch uuid not null,

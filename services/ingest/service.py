@@ -17,21 +17,31 @@ from libs.http.bodies import BodyRule
 from libs.runtime.clock import uuid7
 from libs.runtime.process import Process
 from libs.runtime.service import HttpSide, Route, Service
-from services.ingest.api import sending, stats
+from services.ingest import replay
+from services.ingest import scrub as scrubbing
+from services.ingest.api import exporting, importing, sending, stats
 from services.ingest.application import Application
 from services.ingest.catalog import Catalog
+from services.ingest.deletion import Deletion
+from services.ingest.export import Export
 from services.ingest.groups import GroupCommit, Producer
 from services.ingest.hot import BATCH_LIMIT, HotSenders
+from services.ingest.imports.folder import Folder
+from services.ingest.imports.jobs import Jobs
+from services.ingest.imports.worker import Importer
 from services.ingest.intake import Intake
 from services.ingest.projections import projection
 from services.ingest.publish import publish
 from services.ingest.reading import Reading
+from services.ingest.retention import Retention
 from services.ingest.schema import schema
+from services.ingest.scrub import Scrub
 from services.ingest.senders import Senders
 from services.ingest.spool import Spool
 from services.ingest.writer import Writer
 
 _RESEND_AFTER = 0.25
+_IDLE_UPLOAD = 30.0
 
 
 @asynccontextmanager
@@ -58,8 +68,19 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
 
     streams = keep(process.bus, partial(ensure_points, process.bus, settings))
     draining = asyncio.create_task(spool.drain(partial(_resend, publisher)))
-    routers = [sending.router(senders, intake), stats.router(application, reading)]
-    app = make_app("ingest", process, routers, bodies={"/api/v1/batch": BodyRule(limit=BATCH_LIMIT)})
+    routers = [
+        sending.router(senders, intake),
+        stats.router(application, reading),
+        exporting.router(Export(process.database, settings.partitions), clock),
+        importing.router(
+            Jobs(process.database), Folder(settings.data), clock, process.stopping, settings.import_bytes
+        ),
+    ]  # fmt: skip
+    bodies = {
+        "/api/v1/batch": BodyRule(limit=BATCH_LIMIT),
+        "/api/v1/import": BodyRule(limit=settings.import_bytes, seconds=_IDLE_UPLOAD, stream=True),
+    }
+    app = make_app("ingest", process, routers, bodies=bodies)
     hot = HotSenders(senders, clock).routes() if settings.hot_path else {}
     try:
         yield HttpSide(app, hot)
@@ -88,7 +109,7 @@ async def _resend(publisher: FramePublisher, partition: int, body: bytes) -> Non
 
 @asynccontextmanager
 async def work(process: Process) -> AsyncIterator[None]:
-    """The relay of our events, and one writer per partition."""
+    """The relay of our events, one writer per partition, what deletes, and what imports."""
     settings = process.settings
     store = EventStore("ingest", settings.database_url, projection(settings.partitions), role="ezstat_worker")
 
@@ -98,6 +119,7 @@ async def work(process: Process) -> AsyncIterator[None]:
         await ensure_parked(process.bus)
 
     streams = keep(process.bus, ensure)
+    publisher = FramePublisher(process.bus)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(Relay(store, process.bus, publish).run())]
         for partition in range(settings.partitions):
@@ -112,10 +134,22 @@ async def work(process: Process) -> AsyncIterator[None]:
                 spacing=settings.writer_spacing,
             )
             running.append(tasks.create_task(follower.run()))
+        retention = Retention(process.bus, settings.partitions)
+        scrub = Scrub(process.database, retention, settings.partitions)
+        application = Application(store, process.database, process.bus, settings.partitions)
+        folder, jobs = Folder(settings.data), Jobs(process.database)
+        importer = Importer(application, jobs, folder, publisher, process.clock, settings.partitions)
+        running += [
+            tasks.create_task(Deletion(process.database).run()),
+            tasks.create_task(retention.run()),
+            tasks.create_task(scrub.run(settings.scrub_interval)),
+            tasks.create_task(importer.run()),
+        ]
         yield
         for task in running:
             task.cancel()
     streams.cancel()
+    await publisher.close()
     await store.close()
 
 
@@ -127,17 +161,18 @@ service = Service(
         Route("/c", exact=True),
         Route("/v", exact=True),
         Route("/v1/"),
-        Route("/x/"),
+        Route("/x/", secret=True),
         Route("/api/public", exact=True),
         Route("/api/v1/batch", exact=True),
         Route("/api/v1/stats", exact=True),
         Route("/api/v1/stats/"),
         Route("/api/v1/dashboard", exact=True),
-        Route("/api/v1/export", exact=True),
-        Route("/api/v1/import"),
-        Route("/api/v1/live", exact=True),
+        Route("/api/v1/export", exact=True, streams=True),
+        Route("/api/v1/import", body=0, streams=True),
+        Route("/api/v1/live", exact=True, streams=True),
         Route("/api/v1/health", exact=True),
     ),
     http=http,
     work=work,
+    commands={"replay": replay.command, "scrub": scrubbing.command},
 )

@@ -11,17 +11,23 @@ from psycopg import Cursor
 from psycopg.rows import TupleRow
 
 from libs.bus.data import Received
-from libs.contracts.ingest import Source
+from libs.contracts.ingest import Source, encode_frame
 from libs.eventstore.store import Conflict
 from libs.series import columns, rollups
 from libs.series.rollups import Points
 from services.ingest.domain import InvalidStat, Stat, clean_name
+from services.ingest.frames import narrowed
 from services.ingest.writer_lock import hold_off_deletions
 
 log = logging.getLogger("ezstat.ingest.writer")
 
 Commit = Callable[[Stat], None]
-"""Commits one new stat (its own transaction); raises `Conflict` when the name is taken."""
+"""Commits one new stat (its own transaction); raises `Conflict` when the name is taken, `Declined` when it won't."""
+
+
+class Declined(Exception):
+    """There shall be no such stat; its points go nowhere."""
+
 
 DROPPED = -1
 _CATALOG_LIMIT = 200_000
@@ -50,15 +56,16 @@ class Writer:
         """Store these frames: each exactly once, its points where they belong, points of deleted stats nowhere."""
         columns.register(cursor)
         self._notice_deletions(cursor)
-        self._archive(cursor, received)
-        self.fold(cursor, received)
+        self._archive(cursor, received, self.fold(cursor, received))
 
-    def fold(self, cursor: Cursor[TupleRow], received: Sequence[Received]) -> None:
-        """Points and rollups only: what `replay` does with frames that are archived already."""
+    def fold(self, cursor: Cursor[TupleRow], received: Sequence[Received]) -> list[bytes]:
+        """Points and rollups only: what `replay` does with frames that are archived already. Returns for each frame
+        what there is to archive: only points that counted."""
         targets: dict[UUID, int] = {}
         stats: list[bytes] = []
         accounts: list[bytes] = []
         parts: list[tuple[Any, Any, Any]] = []
+        bodies: list[bytes] = []
         self._look_up(cursor, (source for one in received for source in one.frame.sources))
         for one in received:
             places = np.empty(len(one.frame.sources), np.int64)
@@ -74,14 +81,16 @@ class Writer:
                     accounts.append(target.account.bytes)
                 places[i] = place
             parts.append(_columns(one, places))
+            bodies.append(_counted(one, places))
         series = np.concatenate([part[0] for part in parts])
         if not len(series):
-            return
+            return bodies
         times = np.concatenate([part[1] for part in parts])
         values = np.concatenate([part[2] for part in parts])
         points = Points.sort(stats, accounts, series, times, values)
         self._store(cursor, points)
         rollups.fold(cursor, "ingest", self._partition, points)
+        return bodies
 
     def _notice_deletions(self, cursor: Cursor[TupleRow]) -> None:
         hold_off_deletions(cursor, self._partition)
@@ -92,7 +101,7 @@ class Writer:
             self._live.clear()
             self._named.clear()
 
-    def _archive(self, cursor: Cursor[TupleRow], received: Sequence[Received]) -> None:
+    def _archive(self, cursor: Cursor[TupleRow], received: Sequence[Received], bodies: Sequence[bytes]) -> None:
         cursor.execute(
             "insert into ingest.frames (partition, epoch, seq, received_at, stream_seq, body)"
             " select %s, * from unnest(%b, %b, %b, %b, %b)",
@@ -102,7 +111,7 @@ class Writer:
                 columns.int8s(np.array([one.frame.seq for one in received], np.int64)),
                 columns.timestamps(np.array([one.frame.received for one in received], np.int64)),
                 columns.int8s(np.array([one.sequence for one in received], np.int64)),
-                columns.byteas([one.body for one in received]),
+                columns.byteas(bodies),
             ),
             prepare=True,
         )
@@ -133,6 +142,8 @@ class Writer:
                 self._register(Stat(source.account, source.mode, clean_name(source.name), source.kind, "writer"))
             except Conflict:
                 log.info("somebody else registered a stat first")
+            except Declined:
+                return None
             target = self._find(cursor, source)
             if target is None:
                 raise RuntimeError("a stat was registered and can't be found")
@@ -197,3 +208,11 @@ def _columns(one: Received, places: Any) -> tuple[Any, Any, Any]:
     if keep.all():
         return series, times, values
     return series[keep], times[keep], values[keep]
+
+
+def _counted(one: Received, places: Any) -> bytes:
+    """The frame as it goes into the archive: as it came, unless some of it did not count."""
+    sources = places != DROPPED
+    if one.keep is None and sources.all():
+        return one.body
+    return encode_frame(narrowed(one.frame, sources, one.keep))

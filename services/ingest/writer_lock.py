@@ -6,10 +6,13 @@ from psycopg import Cursor
 
 _CLASS = 0x657A73  # "ezs": advisory locks (class, partition)
 
+WAIT_FOR_WRITER = f"select pg_advisory_xact_lock({_CLASS}, %s)".encode()
+"""For who deletes: until the transaction ends, no batch of this partition is written."""
+
 
 def wait_for_writer(cursor: Cursor[Any], partition: int) -> None:
-    """For who deletes: until the transaction ends, no batch of this partition is written."""
-    cursor.execute("select pg_advisory_xact_lock(%s, %s)", (_CLASS, partition))
+    """`WAIT_FOR_WRITER` on a synchronous cursor."""
+    cursor.execute(WAIT_FOR_WRITER, (partition,))
 
 
 def hold_off_deletions(cursor: Cursor[Any], partition: int) -> None:

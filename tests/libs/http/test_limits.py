@@ -32,7 +32,9 @@ class HandClock:
 
 @pytest.fixture
 async def cache(servers: Servers) -> AsyncIterator[redis.asyncio.Redis]:
-    client = connect_redis(servers.redis_url)
+    # Patient, unlike the real one: a busy test machine must not look like a Redis that is away.
+    pool = redis.asyncio.BlockingConnectionPool.from_url(servers.redis_url, max_connections=50, timeout=10)
+    client = redis.asyncio.Redis(connection_pool=pool)
     yield client
     await client.aclose()
 

@@ -249,3 +249,15 @@ async def test_drain_answers_what_is_asked_and_says_close() -> None:
             assert (status, headers["connection"]) == (200, "close")
             assert await wire.rest() == b""
         assert await idle.rest() == b""
+
+
+async def test_after_the_last_answer_nothing_more_is_recorded() -> None:
+    async with serving(guards=Guards(drain_seconds=0.5)) as served:
+        wire = await served.connect()
+        wire.send(post(b"before"))
+        await wire.answer()
+        served.server.stop()
+        await eventually(lambda: all(connection.closing for connection in served.paths.connections))
+        wire.send(post(b"one") + post(b"two"))
+        assert (await wire.rest()).count(b"HTTP/1.1 200") == 1
+        assert served.recorder.bodies == [b"before", b"one"]

@@ -148,6 +148,21 @@ def test_ctrl_c_ends_everything(fresh: House) -> None:
     assert fresh.ps() == {}
 
 
+async def test_a_second_ctrl_c_ends_what_does_not_want_to(fresh: House) -> None:
+    fresh.up()
+    mine = fresh.pids()
+    stream = await asyncio.open_connection("127.0.0.1", fresh.port)
+    stream[1].write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+    await stream[0].readuntil(b"first")
+    assert fresh.process is not None
+    fresh.process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        await asyncio.to_thread(fresh.process.wait, 1)
+    await asyncio.to_thread(fresh.stop, signal.SIGINT, 2)
+    await eventually(lambda: not any(is_alive(pid) for pid in mine))
+    stream[1].close()
+
+
 async def test_nothing_outlives_a_killed_supervisor_and_the_next_run_finds_all_data(fresh: House) -> None:
     fresh.up()
     mine, secret = fresh.pids(), DataFolder(fresh.data).secret()

@@ -1,0 +1,1 @@
+"""Import: files of points, read as a stream and sent as frames."""
