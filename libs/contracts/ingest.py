@@ -45,6 +45,35 @@ class StatsForgotten(msgspec.Struct, frozen=True, kw_only=True):
     stats: tuple[UUID, ...]
 
 
+SERIES = "ingest.series"
+MOST_BUCKETS = 10_000
+
+Bucket = tuple[int, int, float, float, float, float, int]
+"""(start, n, sum, min, max, last, time of last); times are Unix microseconds."""
+
+
+class SeriesAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """Asks ingest (subject `SERIES`) for the history of one stat: minutes and hours that begin at or after these Unix
+    seconds, at most `MOST_BUCKETS` in all. The answer has to include the frames up to stream position `at_least`."""
+
+    account: UUID
+    stat: UUID
+    minutes_since: float
+    hours_since: float
+    at_least: int = 0
+
+
+class SeriesTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `SeriesAsked`: complete up to stream position `upto` of the account's partition, with nothing later in
+    it. `ready` is False when the writer has not got as far as `at_least`: ask again. `too_many`: ask for less."""
+
+    upto: int
+    ready: bool = True
+    too_many: bool = False
+    minutes: list[Bucket] = []
+    hours: list[Bucket] = []
+
+
 class Source(msgspec.Struct, frozen=True, array_like=True):
     """Where points of a frame come from and go to. `stat` is None for a name not registered yet."""
 

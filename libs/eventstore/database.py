@@ -106,9 +106,12 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def tenant(self, account: UUID) -> AsyncIterator[AsyncCursor[TupleRow]]:
-        """One transaction that sees the rows of one account only. Raises `DatabaseUnavailable`."""
-        async with self._transaction(str(account)) as cursor:
+    async def tenant(self, account: UUID, *, snapshot: bool = False) -> AsyncIterator[AsyncCursor[TupleRow]]:
+        """One transaction that sees the rows of one account only; with `snapshot`, all its reads see one moment.
+
+        Raises `DatabaseUnavailable`.
+        """
+        async with self._transaction(str(account), snapshot) as cursor:
             yield cursor
 
     @asynccontextmanager
@@ -118,9 +121,10 @@ class Database:
             yield cursor
 
     @asynccontextmanager
-    async def _transaction(self, account: str) -> AsyncIterator[AsyncCursor[TupleRow]]:
+    async def _transaction(self, account: str, snapshot: bool = False) -> AsyncIterator[AsyncCursor[TupleRow]]:
         # BEGIN and the account in one round trip; the pool's context commits, or rolls back on an error.
-        begin = sql.SQL("begin; select set_config('ezstat.account', {}, true)").format(sql.Literal(account))
+        level = sql.SQL(" isolation level repeatable read" if snapshot else "")
+        begin = sql.SQL("begin{}; select set_config('ezstat.account', {}, true)").format(level, sql.Literal(account))
         try:
             async with AsyncExitStack() as stack:
                 with _frozen_is_unavailable():

@@ -10,7 +10,7 @@ from libs.bus.errors import BusUnavailable, StreamRefused
 from libs.bus.publish import FramePublisher
 from libs.bus.relay import Relay
 from libs.bus.streams import ensure_events, ensure_parked, ensure_points, keep
-from libs.contracts.ingest import STATS_FORGOTTEN, StatsForgotten, decode_frame, points_subject
+from libs.contracts.ingest import SERIES, STATS_FORGOTTEN, SeriesAsked, StatsForgotten, decode_frame, points_subject
 from libs.eventstore.store import EventStore
 from libs.http.app import make_app
 from libs.http.bodies import BodyRule
@@ -25,6 +25,7 @@ from services.ingest.catalog import Catalog
 from services.ingest.deletion import Deletion
 from services.ingest.export import Export
 from services.ingest.groups import GroupCommit, Producer
+from services.ingest.history import History
 from services.ingest.hot import BATCH_LIMIT, HotSenders
 from services.ingest.imports.folder import Folder
 from services.ingest.imports.jobs import Jobs
@@ -134,6 +135,9 @@ async def work(process: Process) -> AsyncIterator[None]:
                 spacing=settings.writer_spacing,
             )
             running.append(tasks.create_task(follower.run()))
+        await process.bus.answer(
+            SERIES, SeriesAsked, History(process.database, settings.partitions).tell, queue="ingest"
+        )
         retention = Retention(process.bus, settings.partitions)
         scrub = Scrub(process.database, retention, settings.partitions)
         application = Application(store, process.database, process.bus, settings.partitions)
