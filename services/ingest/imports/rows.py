@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from libs.contracts.ingest import Kind
 from services.ingest import parse
+from services.ingest.batches import one_of
 from services.ingest.domain import InvalidStat, clean_name
-from services.ingest.intake import one_of
 from services.ingest.parse import Refused
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
