@@ -1,12 +1,15 @@
 """Signing in and out."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
+
+from psycopg import Cursor
 
 from libs.contracts.accounts import KeyFacts
 from libs.eventstore.store import NotFound
 from services.accounts import queries, secrets
-from services.accounts.application.context import Context, actor, change, hexdigest
+from services.accounts.application.context import Also, Context, actor, change, hexdigest
 from services.accounts.domain import Account, Invalid, Session, User, check_password, clean_email
 
 ABSOLUTE = 30 * 86_400.0  # seconds after which a session ends, used or not
@@ -48,10 +51,11 @@ async def sign_in(context: Context, email: str, password: str, client: str, acco
     right = await context.passwords.verify(password, user.password_hash if user else None)
     if user is None or not right:
         raise WrongCredentials
-    if context.passwords.outdated(user.password_hash):
-        fresh = await context.passwords.hash(password)
-        await change(context, user.id, lambda known: known.change_password(fresh))
-    return await _open_session(context, user.id, user.email, client, account)
+    kept = user.password_hash
+    if context.passwords.outdated(kept):
+        kept = await context.passwords.hash(password)
+        await change(context, user.id, lambda known: known.change_password(kept))
+    return await _open_session(context, user.id, user.email, client, account, _still(user.id, kept))
 
 
 async def _find_user(context: Context, email: str) -> queries.UserRow | None:
@@ -63,24 +67,43 @@ async def _find_user(context: Context, email: str) -> queries.UserRow | None:
         return await queries.user_by_email(cursor, address)
 
 
-async def _open_session(context: Context, user: UUID, email: str, client: str, account: UUID | None) -> SignedIn:
+def _still(user: UUID, password_hash: str) -> Also:
+    """Refuses the commit when the password was changed since it was verified.
+
+    The row is locked until the session is there: whoever changes the password either waits and then ends this session
+    with the others, or was first.
+    """
+
+    def check(cursor: Cursor[Any]) -> None:
+        found = cursor.execute(
+            "select from accounts.users where id = %s and password_hash = %s for share", (user, password_hash)
+        )
+        if found.fetchone() is None:
+            raise WrongCredentials
+
+    return check
+
+
+async def _open_session(
+    context: Context, user: UUID, email: str, client: str, account: UUID | None, also: Also
+) -> SignedIn:
     async with context.database.house() as cursor:
         belongs_to = [membership.account for membership in await queries.memberships(cursor, user)]
     if account is None or account not in belongs_to:
         account = belongs_to[0] if belongs_to else None
     if account is None:
-        return await _start_over(context, user, email, client)
+        return await _start_over(context, user, email, client, also)
     session, secret = start_session(context, account, user, client)
-    await context.store.save(session)
+    await context.store.save(session, also=also)
     return SignedIn(secret=secret, session=session.id, user=user, account=account)
 
 
-async def _start_over(context: Context, user: UUID, email: str, client: str) -> SignedIn:
+async def _start_over(context: Context, user: UUID, email: str, client: str, also: Also) -> SignedIn:
     """Who was removed from the last account they were in gets an empty one of their own."""
     account = Account(name=email.partition("@")[0], timezone="UTC", first=False, unlimited=False)
     account.join(user, email, "owner")
     session, secret = start_session(context, account.id, user, client)
-    await context.store.save(account, session)
+    await context.store.save(account, session, also=also)
     return SignedIn(secret=secret, session=session.id, user=user, account=account.id)
 
 

@@ -527,6 +527,14 @@ async def test_a_kept_answer_is_unreadable_in_redis(client: Client) -> None:
     assert not [value for value in kept if b"readable-name" in value]
 
 
+async def test_without_redis_a_post_with_an_idempotency_key_is_done_all_the_same(own_nats: Running) -> None:
+    async with open_house(own_nats.child.url, "redis://127.0.0.1:1") as house, client_of(house) as client:
+        headers = {**client.key(), "Idempotency-Key": uuid4().hex}
+        answers = [await client.http.post("/api/v1/stats", headers=headers, json={"name": "a"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert client.calls == ["a", "a"]
+
+
 async def test_a_refusal_is_not_kept(client: Client) -> None:
     headers = {"Authorization": "Bearer late", "Idempotency-Key": uuid4().hex}
     assert (await client.http.post("/api/v1/stats", headers=headers, json={"name": "a"})).status_code == 401

@@ -1,6 +1,7 @@
 """Sign-up, links by mail, members, and the end of an account, on real Postgres and NATS."""
 
 import re
+import time
 from uuid import uuid4
 
 import psycopg
@@ -61,6 +62,43 @@ async def test_a_forgotten_password_is_replaced_by_a_link_that_works_once(contex
     async with context.database.house() as cursor:
         assert caller.user is not None
         assert caller.key_id not in [row.id for row in await queries.sessions(cursor, caller.user)]
+
+
+async def test_a_password_that_changes_while_somebody_signs_in_with_the_old_one_lets_nobody_in(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await sign_up(context, email := f"{uuid4().hex}@example.org")
+    verify = context.passwords.verify
+
+    async def verify_then_lose_the_race(password: str, kept: str | None) -> bool:
+        right = await verify(password, kept)
+        monkeypatch.setattr(context.passwords, "verify", verify)
+        await signing.change_password(context, caller, PASSWORD, "a completely new one")
+        return right
+
+    monkeypatch.setattr(context.passwords, "verify", verify_then_lose_the_race)
+    with pytest.raises(signing.WrongCredentials):
+        await signing.sign_in(context, email, PASSWORD, "x")
+
+
+async def test_an_unused_session_ends_after_two_weeks_and_a_used_one_goes_on(context: Context) -> None:
+    caller = await sign_up(context)
+    async with context.database.house() as cursor:
+        await cursor.execute(
+            "update accounts.sessions set created_at = now() - interval '15 days', digest = 'old' where id = %s",
+            (caller.key_id,),
+        )
+        idle = await queries.key_facts(cursor, b"old", b"")
+        await cursor.execute(
+            "insert into accounts.uses values (%s, %s, now() - interval '1 day')", (caller.key_id, caller.account)
+        )
+        used = await queries.key_facts(cursor, b"old", b"")
+    await signing.end_session(context, caller.key_id, "system")
+    assert idle is not None
+    assert used is not None
+    assert idle.expires_at is not None
+    assert used.expires_at is not None
+    assert idle.expires_at < time.time() < used.expires_at < time.time() + 13.1 * 86400
 
 
 async def test_asking_for_a_stranger_sends_nothing(context: Context) -> None:
