@@ -119,19 +119,20 @@ def presented_key(query: bytes, authorization: bytes) -> bytes:
 
 def dispatch(services: Sequence[Service], sides: Mapping[str, HttpSide]) -> ASGI:
     """One ASGI application for several services in one process. What no row covers is answered by the service of the
-    least specific row, so that the answer has the look of the house; `/openapi.json` describes them all. The services
-    are entered by the role, so there is no lifespan here."""
+    least specific row, so that the answer has the look of the house; `/openapi.json`, when none has a row for it,
+    describes them all. The services are entered by the role, so there is no lifespan here."""
     rows = table([service for service in services if service.name in sides])
     routes = Table(rows)
     apps: dict[str, ASGI] = {name: side.app for name, side in sides.items()}
     fallback = rows[-1].service if rows else next(iter(apps))
+    undescribed = all(row.route.path.encode() != OPENAPI_PATH for row in rows)
     described: list[bytes] = []
 
     async def answer(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             raise ValueError(f"EzStat speaks HTTP, not {scope['type']}")
         path = scope.get("raw_path") or scope["path"].encode()
-        if path == OPENAPI_PATH and scope["method"] in ("GET", "HEAD"):
+        if undescribed and path == OPENAPI_PATH and scope["method"] in ("GET", "HEAD"):
             if not described:
                 described.append(document({name: side.app for name, side in sides.items()}))
             await _send_json(described[0], scope["method"] == "GET", send)

@@ -40,5 +40,6 @@ def _add(into: dict[str, Any], name: str, member: Any, what: str) -> None:
 
 
 def document(apps: "Mapping[str, FastAPI]") -> bytes:
-    """JSON bytes of the merged document."""
-    return json.dumps(merge({name: app.openapi() for name, app in apps.items()}), ensure_ascii=False).encode()
+    """JSON bytes of the merged document, a line for each thing, so that differences can be read."""
+    merged = merge({name: app.openapi() for name, app in apps.items()})
+    return json.dumps(merged, indent=1, ensure_ascii=False).encode()

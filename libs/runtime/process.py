@@ -20,6 +20,7 @@ from libs.eventstore.database import Database
 from libs.eventstore.database import Role as DatabaseRole
 from libs.http.keyring import KeyRing
 from libs.http.limits import Limit, Limiter
+from libs.http.public import ASGI
 from libs.runtime.clock import Clock, SystemClock
 from libs.runtime.host import this_host
 from libs.runtime.settings import Settings
@@ -32,8 +33,8 @@ _PATIENCE = 0.5
 @dataclass
 class Process:
     """What a service gets when it is entered. `tasks` is set while the process runs; `ring` and `limiter` belong to
-    processes that answer HTTP. `stopping` is set when the process has been told to end: answers without an end of their
-    own end then."""
+    processes that answer HTTP, and so does `api`: all that this process answers, once every service is entered.
+    `stopping` is set when the process has been told to end: answers without an end of their own end then."""
 
     settings: Settings
     role: Role
@@ -48,6 +49,7 @@ class Process:
     tasks: asyncio.TaskGroup | None
     ring_name: str
     ready: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    api: ASGI | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 

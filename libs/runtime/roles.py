@@ -68,10 +68,11 @@ async def serve(settings: Settings, services: Sequence[Service], listener: socke
     async with open_process(settings, "http", name) as process, running(process) as stack:
         process.stopping = stop
         sides = await _enter(services, process, stack)
+        process.api = dispatch(services, sides)
         await _until_able_to_ask(process.bus)
         keep_what_is_loaded()
         await run(
-            dispatch(services, sides),
+            process.api,
             merge_hot(sides),
             listener=listener,
             stop=stop,

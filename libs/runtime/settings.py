@@ -40,6 +40,9 @@ class Settings:
         "", "EZSTAT_API_KEY", "self-hosted key: works as account key and read key of the first account", secret=True
     )
     signup: bool = _setting(True, "EZSTAT_SIGNUP", "may strangers sign up (the set-up link always works once)")
+    api_url: str = _setting(
+        "", "EZSTAT_API_URL", "where the pages call the public API; empty: in their own process (`ezstat up`)"
+    )
     require_https: bool = _setting(False, "EZSTAT_REQUIRE_HTTPS", "refuse plain HTTP, as told by a trusted proxy")
     trusted_proxies: str = _setting(
         "", "EZSTAT_TRUSTED_PROXIES", "comma-separated networks whose X-Forwarded-For and -Proto count"
