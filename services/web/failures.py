@@ -1,0 +1,70 @@
+"""Errors in the look of the house, for people; programs get theirs in the dialect of the path."""
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from libs.http import failures
+from libs.http.errors import ApiError, Unauthorized
+from services.web.client import Refused
+from services.web.rendering import Form
+from services.web.translation import _
+from services.web.visit import Visit, site_of
+
+_PROGRAMS = ("/api/", "/v1/", "/x/", "/ez", "/c", "/v")
+
+
+def for_people(request: Request) -> bool:
+    """Whether the answer is read in a browser."""
+    path = request.scope["path"]
+    if any(path == prefix or (prefix.endswith("/") and path.startswith(prefix)) for prefix in _PROGRAMS):
+        return False
+    return "text/html" in request.headers.get("accept", "")
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of this app as a page where people read it."""
+    for kind in (*failures.EXPECTED, Refused, Exception):
+        app.add_exception_handler(kind, handle)
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    api_error = as_api_error(error)
+    if not for_people(request):
+        return failures.answer(api_error, request.scope)
+    if isinstance(api_error, Unauthorized):
+        return RedirectResponse("/signin", 303)
+    return _page(request, api_error)
+
+
+def as_api_error(error: Exception) -> ApiError:
+    if isinstance(error, Refused):
+        again = ApiError(error.message, code=error.code)
+        again.status = error.status
+        return Unauthorized() if error.status == 401 else again
+    return failures.as_api_error(error)
+
+
+def _page(request: Request, error: ApiError) -> Response:
+    title, text = _words(error)
+    visit = Visit(site_of(request), request, None)
+    answer = visit.page("error.html", error.status, form=Form(), status_text=str(error.status), title=title, text=text)
+    answer.headers.update(error.headers)
+    return answer
+
+
+def _words(error: ApiError) -> tuple[str, str]:
+    match error.status:
+        case 404:
+            return _("There is no such page"), _("It may have moved, or the address has a typo.")
+        case 403 if error.code == "csrf":
+            return _("This form is too old"), _("Go back, load the page again, and send it once more.")
+        case 403:
+            return _("Not allowed"), _(error.message)
+        case 429:
+            return _("Too many requests"), _("Wait a minute, then try again.")
+        case 503:
+            return _("Not available just now"), _("Something we need is restarting. Try again in a few seconds.")
+        case status if status >= 500:
+            return _("Something went wrong here"), _("It has been logged. Trying again may help.")
+    return _("That can’t be done"), _(error.message)
