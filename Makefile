@@ -6,12 +6,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 PYTHON_IMAGE ?= python:3.13-slim
 EZSTAT_IMAGE ?= ezstat
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults secrets image wheelhouse lock
+.PHONY: help run test check bench faults secrets image wheelhouse
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,10 +44,6 @@ image: ## build the container image, offline when `make wheelhouse` went before 
 wheelhouse: ## fetch the image's packages where PYTHON gets them; PYTHON must have the version of PYTHON_IMAGE
 	$(PYTHON) -m pip download --only-binary :all: --require-hashes --dest deploy/wheelhouse \
 		--requirement deploy/requirements.lock
-
-lock: ## pin what pyproject.toml asks for, in requirements.lock and the image's part of it (needs uv)
-	$(COMPILE) --all-extras --output-file requirements.lock pyproject.toml
-	echo hatchling | $(COMPILE) --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml -
 
 # The lock's packages are installed again only when the lock itself changed, ourselves also when pyproject.toml did.
 $(INSTALLED): requirements.lock pyproject.toml

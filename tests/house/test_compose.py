@@ -73,7 +73,7 @@ def test_the_gateway_knows_where_each_service_is_and_alone_can_be_reached_from_o
 def test_every_setting_reaches_every_container() -> None:
     named = {setting.metadata["env"] for setting in fields(Settings)} - SET_BY_COMPOSE
     for name, each in ours().items():
-        assert named <= set(each["environment"]), name
+        assert named == set(each["environment"]), name
 
 
 def test_no_secret_is_in_it() -> None:
