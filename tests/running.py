@@ -29,13 +29,13 @@ class Ezstat:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder.with_suffix(".log")
-        self._environ = {**os.environ, "PORT": str(self.port), "EZSTAT_DATA": str(folder), **environ}
+        self.environ = {**os.environ, "PORT": str(self.port), "EZSTAT_DATA": str(folder), **environ}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "libs.runtime.cli", "up"], env=self._environ, stdout=out, stderr=out
+                [sys.executable, "-m", "libs.runtime.cli", "up"], env=self.environ, stdout=out, stderr=out
             )
         deadline = time.monotonic() + START_WITHIN
         while not self._ready():
@@ -69,7 +69,7 @@ class Ezstat:
         """What `ezstat <words>` prints."""
         return subprocess.run(
             [sys.executable, "-m", "libs.runtime.cli", *words],
-            env=self._environ, check=True, capture_output=True, text=True,
+            env=self.environ, check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
 
     def components(self) -> dict[str, dict[str, Any]]:

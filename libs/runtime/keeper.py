@@ -117,10 +117,12 @@ class Keeper:
         self._signal(signal.SIGKILL)
 
     def _signal(self, sig: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(sig)
-                self._process.send_signal(signal.SIGCONT)  # a stopped process would not even see that it shall end
+        if self._process is None or self._process.returncode is not None:
+            return
+        # Not `send_signal`: that reaps a process that just ended, and asyncio then never learns its exit code.
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, sig)
+            os.kill(self._process.pid, signal.SIGCONT)  # a stopped process would not even see that it shall end
 
     async def _spawn(self) -> None:
         program = self.program

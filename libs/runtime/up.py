@@ -67,7 +67,12 @@ def _urls(settings: Settings) -> dict[str, str]:
 async def _migrate(settings: Settings) -> dict[str, str]:
     """Brings the database up to date in a process of its own, which may be as large as it needs. Answers `Welcome`."""
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, "migrate", "--json", env=our_environment(settings), stdout=asyncio.subprocess.PIPE
+        *COMMAND,
+        "migrate",
+        "--json",
+        env=our_environment(settings),
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         output, _ = await process.communicate()

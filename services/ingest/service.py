@@ -167,7 +167,7 @@ service = Service(
         Route("/v1/"),
         Route("/x/", secret=True),
         Route("/api/public", exact=True),
-        Route("/api/v1/batch", exact=True),
+        Route("/api/v1/batch", exact=True, body=16 << 20),
         Route("/api/v1/stats", exact=True),
         Route("/api/v1/stats/"),
         Route("/api/v1/dashboard", exact=True),

@@ -2,16 +2,11 @@
 
 import http.client
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +14,8 @@ import pytest
 from libs.runtime.children import free_port
 from libs.runtime.gateway import RouteConflict, Table, presented_key, table
 from libs.runtime.openapi import DocumentConflict, merge
-from libs.runtime.probes import http_status
 from libs.runtime.service import Route, Service
-from tests import needs
+from tests.gateways import Nginx, gateway, serving
 from tests.libs.runtime.house import House, build
 from tests.servers import Servers
 
@@ -88,78 +82,19 @@ def house(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> House:
     return build(tmp_path_factory.mktemp("gateway"), EZSTAT_SECRET="s" * 32, **named)
 
 
-@contextmanager
-def serving(house: House, *services: str) -> Iterator[int]:
-    """A real `ezstat serve` of these services, on a port of its own."""
-    port = free_port()
-    command = [sys.executable, "-P", "-m", "libs.runtime.cli", "serve", *services, "--port", str(port)]
-    with (house.folder / "errors.log").open("a") as errors:
-        process = subprocess.Popen(command, env=house.environ, stderr=errors, start_new_session=True)
-    try:
-        _wait_for(port, process, house.folder / "errors.log")
-        yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 15
-    while http_status("127.0.0.1", port, "/livez") == 0:
-        assert process.poll() is None, log.read_text()[-2000:]
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.05)
-
-
-@dataclass
-class Nginx:
-    port: int
-    log: Path
-
-    def lines(self) -> str:
-        return self.log.read_text()
-
-
 @pytest.fixture(scope="module")
 def upstreams(house: House) -> Iterator[dict[str, int]]:
     with ExitStack() as stack:
-        yield {name: stack.enter_context(serving(house, name)) for name in ("alpha", "beta")}
+        yield {
+            name: stack.enter_context(serving(house.environ, house.folder / "errors.log", name))
+            for name in ("alpha", "beta")
+        }
 
 
 @pytest.fixture(scope="module")
 def nginx(house: House, upstreams: dict[str, int]) -> Iterator[Nginx]:
-    with gateway(house, "nginx", upstreams) as running:
+    with gateway(house.environ, house.folder / "nginx", upstreams) as running:
         yield running
-
-
-@contextmanager
-def gateway(house: House, name: str, upstreams: dict[str, int]) -> Iterator[Nginx]:
-    """nginx with the configuration that `ezstat gateway-config` prints, its services on these ports."""
-    program, port = needs.program("nginx"), free_port()
-    where = [f"--upstream={service}=127.0.0.1:{at}" for service, at in upstreams.items()]
-    folder = house.folder / name
-    folder.mkdir()
-    (folder / "openapi.json").write_text(house.command("openapi").stdout)
-    where.append(f"--openapi={folder}/openapi.json")
-    made = house.command("gateway-config", f"--listen=127.0.0.1:{port}", *where)
-    assert made.returncode == 0, made.stderr
-    (folder / "gateway.conf").write_text(made.stdout)
-    temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
-    user = "user root;\n" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(
-        f"{user}daemon off;\npid {folder}/pid;\nerror_log stderr;\nevents {{}}\n"
-        f"http {{\nclient_body_temp_path {folder}/body;\n{temporary}include {folder}/gateway.conf;\n}}\n"
-    )
-    log = folder / "log"
-    command = [program, "-c", folder / "nginx.conf", "-p", folder]
-    with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-    try:
-        _wait_for(port, process, log)
-        yield Nginx(port, log)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
 
 
 @pytest.mark.parametrize(("path", "headers", "service"), CASES)
@@ -174,7 +109,7 @@ def test_the_table_knows_the_service(path: str, headers: dict[str, str], service
 
 
 def test_one_process_with_all_services_answers_as_the_table_says(house: House) -> None:
-    with serving(house) as port:
+    with serving(house.environ, house.folder / "errors.log") as port:
         described = ask(port, "/openapi.json").json
         answers = [ask(port, path, headers).json["service"] for path, headers, _ in CASES]
         hot = [ask(port, f"/hot/{name}").json for name in ("alpha", "beta")]
@@ -220,7 +155,7 @@ def test_nginx_believes_a_trusted_proxy_in_front_of_it_that_the_client_came_by_h
     house: House, upstreams: dict[str, int]
 ) -> None:
     trusting = replace(house, environ={**house.environ, "EZSTAT_TRUSTED_PROXIES": "10.0.0.0/8, 127.0.0.1"})
-    with gateway(trusting, "nginx-behind", upstreams) as behind:
+    with gateway(trusting.environ, trusting.folder / "nginx-behind", upstreams) as behind:
         for told, known in (("https", "https"), ("http, HTTPS", "https"), ("https,http", "http"), ("gopher", "http")):
             forwarded = ask(behind.port, "/a", {"X-Forwarded-Proto": told}).json["forwarded"]
             assert forwarded["x-forwarded-proto"] == known
@@ -265,7 +200,7 @@ def test_no_key_stands_in_nginx_logs(nginx: Nginx, house: House) -> None:
 
 
 def test_nginx_answers_like_the_house_when_a_service_is_away(house: House) -> None:
-    with gateway(house, "alone", {"alpha": free_port(), "beta": free_port()}) as alone:
+    with gateway(house.environ, house.folder / "alone", {"alpha": free_port(), "beta": free_port()}) as alone:
         answer = ask(alone.port, "/a/x?ukey=sk_live_canary0123456789")
         assert answer.status == 503
         assert answer.headers["retry-after"] == "5"
