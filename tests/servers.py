@@ -110,6 +110,7 @@ class Running:
 
     def freeze(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # the signal alone leaves it time for another answer
 
     def thaw(self) -> None:
         os.kill(self.process.pid, signal.SIGCONT)

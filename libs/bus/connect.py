@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from nats.aio.client import Client
@@ -294,8 +294,3 @@ class Bus:
 def _headers() -> dict[str, str] | None:
     traceparent = trace.current()
     return {trace.HEADER: traceparent} if traceparent else None
-
-
-def headers_of(message: Msg) -> dict[str, Any]:
-    """A message's headers; empty when it has none."""
-    return message.headers or {}

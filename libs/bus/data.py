@@ -13,10 +13,11 @@ from psycopg import Cursor, sql
 from psycopg.rows import TupleRow
 
 from libs.bus.connect import Bus
-from libs.bus.following import Following, Treated
+from libs.bus.following import Following
 from libs.bus.position import Connects, Position
 from libs.bus.pull import Message
 from libs.bus.ranges import Ranges
+from libs.bus.verdict import Treated
 from libs.contracts.ingest import Frame, decode_frame, points_stream
 
 ITEMS_KEPT = timedelta(hours=36)
@@ -44,7 +45,7 @@ class DataFollower:
     """Follows the points of one partition and hands new frames to `apply`, in the transaction of the position.
 
     `apply` runs in a thread with a synchronous cursor. It must not commit, nor rely on memory that it changed before an
-    error: the transaction is undone and the frames are delivered again. An error about content (`following.POISON`)
+    error: the transaction is undone and the frames are delivered again. An error about content (`verdict.POISON`)
     has each frame of the batch tried by itself, and parked after three tries; other errors escape from `run`.
     `spacing` is the least pause between transactions in seconds; a busy follower pauses up to ten times as long.
     """
@@ -97,6 +98,9 @@ class DataFollower:
         self._seen.items(cursor, fresh)
         if fresh:
             self._apply(cursor, fresh)
+
+    def passed_over(self, message: Message, position: Position) -> int:
+        return position.source
 
     def forget(self) -> None:
         self._seen.forget()

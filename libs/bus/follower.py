@@ -12,11 +12,12 @@ from psycopg.rows import TupleRow
 
 from libs.bus import cloudevents, trace
 from libs.bus.connect import Bus
-from libs.bus.following import Earlier, Following, Poison, Treated
+from libs.bus.following import Earlier, Following
 from libs.bus.history import HistoryAsked, HistoryPage, history_subject
 from libs.bus.position import Connects, Position
 from libs.bus.pull import Message
 from libs.bus.streams import events_stream
+from libs.bus.verdict import Poison, Treated
 from libs.contracts.envelope import Event, decode
 
 E = TypeVar("E", bound=Event)
@@ -126,6 +127,9 @@ class _Handling:
         return Earlier(
             messages, cloudevents.number_of(page.position, cloudevents.CONTRACTS_PER_EVENT - 1), page.complete
         )
+
+    def passed_over(self, message: Message, position: Position) -> int:
+        return max(position.source, cloudevents.number_in(message.headers))
 
     def forget(self) -> None:
         """Nothing is kept in memory."""

@@ -66,7 +66,11 @@ class Group:
 
 
 class Producer:
-    """This process as a producer of frames: an epoch, and one sequence over all partitions' frames."""
+    """This process as a producer of one partition's frames: an epoch, and a sequence without gaps of its own making.
+
+    Followers of a partition remember ranges of sequences: one that went on in another partition would leave them
+    thousands of holes.
+    """
 
     def __init__(self, epoch: UUID) -> None:
         self.epoch = epoch

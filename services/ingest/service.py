@@ -50,11 +50,10 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
     """The write path of points and everything that reads them."""
     settings, clock = process.settings, process.clock
     assert process.ring is not None
-    producer = Producer(uuid7())
-    spool = Spool(settings.data / "spool", str(producer.epoch), settings.spool_bytes if settings.spool else 0)
+    spool = Spool(settings.data / "spool", str(uuid7()), settings.spool_bytes if settings.spool else 0)
     spool.open()
     publisher = FramePublisher(process.bus)
-    commits = [GroupCommit(i, producer, publisher, spool, clock) for i in range(settings.partitions)]
+    commits = [GroupCommit(i, Producer(uuid7()), publisher, spool, clock) for i in range(settings.partitions)]
     store = EventStore("ingest", process.settings.database_url, projection(settings.partitions))
     application = Application(store, process.database, process.bus, settings.partitions)
     catalog = Catalog(application, commits, clock)

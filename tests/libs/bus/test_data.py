@@ -12,9 +12,9 @@ from psycopg.rows import TupleRow
 from libs.bus import streams
 from libs.bus.connect import Bus
 from libs.bus.data import DataFollower, Received
-from libs.bus.following import Poison
 from libs.bus.parking import ask_replay, list_parked
 from libs.bus.position import begin_after
+from libs.bus.verdict import Poison
 from libs.eventstore.database import Database, connect
 from libs.eventstore.migrate import migrate
 from libs.runtime.settings import Settings
