@@ -126,4 +126,5 @@ def seconds(moment: datetime | None) -> float | None:
 
 
 Answers = dict[int | str, dict[str, Any]]
+REFUSED: Answers = {"4XX": {"model": shapes.ErrorOut, "description": "Refused; `error.code` says why."}}
 GONE: Answers = {202: {"model": shapes.Pending}, 204: {"description": "Dead everywhere."}}

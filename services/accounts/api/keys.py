@@ -9,14 +9,14 @@ from fastapi import APIRouter, Query, Response
 from libs.contracts.accounts import KeyFacts, KeyKind
 from libs.http.errors import NotFound
 from services.accounts import queries
-from services.accounts.api import shapes
-from services.accounts.api.here import GONE, AccountKey, HereNow, Person, pending, seconds
+from services.accounts.api import bodies, shapes
+from services.accounts.api.here import GONE, REFUSED, AccountKey, HereNow, Person, pending, seconds
 from services.accounts.api.meaning import Meaningful
 from services.accounts.api.paging import Cursor, Limit, after, place
 from services.accounts.application import keys
 from services.accounts.application.context import Context
 
-router = APIRouter(prefix="/api/v1/auth", route_class=Meaningful, tags=["keys"])
+router = APIRouter(prefix="/api/v1/auth", route_class=Meaningful, tags=["keys"], responses=REFUSED)
 
 Dead = Annotated[bool, Query(description="Revoked ones too.")]
 
@@ -65,7 +65,7 @@ async def list_api_keys(
 
 
 @router.post("/api-keys", status_code=201)
-async def create_api_key(here: HereNow, caller: AccountKey, body: shapes.NewKey) -> shapes.IssuedKeyOut:
+async def create_api_key(here: HereNow, caller: AccountKey, body: bodies.NewKey) -> shapes.IssuedKeyOut:
     """Make an account key. The whole key is in this answer and nowhere else."""
     issued = await keys.issue_account_key(
         here.context,
@@ -95,7 +95,7 @@ async def list_tokens(
 
 
 @router.post("/tokens", status_code=201)
-async def create_token(here: HereNow, caller: Person, body: shapes.NewToken) -> shapes.IssuedKeyOut:
+async def create_token(here: HereNow, caller: Person, body: bodies.NewToken) -> shapes.IssuedKeyOut:
     """Make a user token, which acts for you on websites. Shown this once."""
     issued = await keys.issue_user_token(here.context, caller, body.name, seconds(body.expires_at))
     return await _shown(here.context, caller, issued)
@@ -113,6 +113,7 @@ async def regenerate_token(here: HereNow, caller: Person, key_id: UUID) -> shape
 
 @router.delete("/tokens/{key_id}", status_code=204, responses=GONE)
 async def revoke_token(here: HereNow, caller: Person, key_id: UUID) -> Response:
+    """Revoke one of your tokens. After a 204 no request with it is accepted anywhere."""
     return await _revoke(here.context, caller, key_id, ("user_token",))
 
 
@@ -126,7 +127,7 @@ async def list_read_keys(
 
 
 @router.post("/read-keys", status_code=201)
-async def create_read_key(here: HereNow, caller: AccountKey, body: shapes.NewToken) -> shapes.IssuedKeyOut:
+async def create_read_key(here: HereNow, caller: AccountKey, body: bodies.NewToken) -> shapes.IssuedKeyOut:
     """Make a key that reads all websites of the account. Shown this once."""
     issued = await keys.issue_read_key(here.context, caller, body.name, seconds(body.expires_at))
     return await _shown(here.context, caller, issued)
@@ -134,6 +135,7 @@ async def create_read_key(here: HereNow, caller: AccountKey, body: shapes.NewTok
 
 @router.delete("/read-keys/{key_id}", status_code=204, responses=GONE)
 async def revoke_read_key(here: HereNow, caller: AccountKey, key_id: UUID) -> Response:
+    """Revoke a read key. After a 204 no request with it is accepted anywhere."""
     return await _revoke(here.context, caller, key_id, ("read",))
 
 
@@ -147,7 +149,7 @@ async def list_ez_keys(
 
 
 @router.post("/ez-keys", status_code=201)
-async def adopt_ez_key(here: HereNow, caller: AccountKey, body: shapes.NewEzKey) -> shapes.IssuedKeyOut:
+async def adopt_ez_key(here: HereNow, caller: AccountKey, body: bodies.NewEzKey) -> shapes.IssuedKeyOut:
     """Go on using a StatHat EZ key: old clients need one changed host and nothing else."""
     await here.limit("adopt")
     issued = await keys.adopt_ez_key(here.context, caller, body.name, body.key)
@@ -156,4 +158,5 @@ async def adopt_ez_key(here: HereNow, caller: AccountKey, body: shapes.NewEzKey)
 
 @router.delete("/ez-keys/{key_id}", status_code=204, responses=GONE)
 async def revoke_ez_key(here: HereNow, caller: AccountKey, key_id: UUID) -> Response:
+    """Let an adopted EZ key go. After a 204 nothing sent with it is counted."""
     return await _revoke(here.context, caller, key_id, ("ez",))

@@ -1,10 +1,10 @@
-"""Bodies and answers, as the documentation shows them."""
+"""What answers look like."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, StringConstraints
+from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
 from libs.contracts.accounts import Mode, Role
 from services.accounts import queries
@@ -15,110 +15,14 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Moment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
-Email = Annotated[str, StringConstraints(max_length=320), Field(examples=["alice@example.org"])]
-Name = Annotated[str, StringConstraints(max_length=400), Field(examples=["CI pipeline"])]
-Token = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-# Longer ones than the domain takes get its message; much longer ones never reach the hash.
-Password = Annotated[SecretStr, Field(max_length=4096, examples=["correct horse battery staple"])]
-
-
-class Body(BaseModel):
-    """What a request says; fields nobody knows are ignored."""
-
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-
-# bodies
-
-
-class SignUp(Body):
-    email: Email
-    password: Password
-    organisation: Name | None = None
-    timezone: Annotated[str, StringConstraints(max_length=64), Field(examples=["Europe/Berlin"])] | None = None
-
-
-class SetUp(SignUp):
-    token: Token
-
-
-class Login(Body):
-    email: Email
-    password: Password
-    account: UUID | None = Field(None, description="Which of your accounts; the first one by default.")
-    next: Annotated[str, StringConstraints(max_length=2000)] | None = Field(
-        None, description="Where to go then: a path here. Anything else becomes `/`.", examples=["/stats"]
-    )
-
-
-class Forgot(Body):
-    email: Email
-
-
-class Reset(Body):
-    token: Token
-    password: Password
-
-
-class Confirm(Body):
-    token: Token
-
-
-class ChangePassword(Body):
-    old_password: Password
-    new_password: Password
-
-
-class Switch(Body):
-    account: UUID
-
-
-class NewKey(Body):
-    name: Name = "API key"
-    mode: Mode = Field("live", description="Data sent with a test key is stored apart.")
-    style: Literal["ss", "sk"] = Field("ss", description="`sk`: named as StatFlow named them.")
-    scopes: Annotated[list[str], Field(max_length=10, examples=[["stats:write"]])] | None = None
-    expires_at: datetime | None = None
-
-
-class NewToken(Body):
-    name: Name = "Token"
-    expires_at: datetime | None = None
-
-
-class NewEzKey(Body):
-    key: Annotated[str, StringConstraints(max_length=1000), Field(examples=["the-key-from-stathat"])]
-    name: Name = "EZ key"
-
-
-class NewInvitation(Body):
-    email: Email
-    role: Role = "member"
-
-
-class Accept(Body):
-    token: Token
-    password: Password
-
-
-class NewRole(Body):
-    role: Role
-
-
-class Settings(Body):
-    name: Name | None = None
-    timezone: Annotated[str, StringConstraints(max_length=64)] | None = None
-    tilde_joiner: Literal["~", " "] | None = Field(
-        None, description="What joins the parts of a name that `~` splits; a space is how StatHat did it."
-    )
-
-
-class Farewell(Body):
-    password: Password
-
-
-# answers
+Moment = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-20T21:30:00.000Z"]}),
+]
+NextCursor = Annotated[
+    str | None, Field(description="For the next page; null at the end.", examples=["MjAyNi0xMS0yMHwx"])
+]
 
 
 class UserOut(BaseModel):
@@ -156,7 +60,7 @@ class AccountOut(BaseModel):
 
 class MembershipOut(BaseModel):
     id: UUID
-    name: str
+    name: str = Field(examples=["Acme"])
     role: Role
 
 
@@ -172,7 +76,19 @@ class MeOut(BaseModel):
     account: AccountOut
     role: Role
     accounts: list[MembershipOut]
-    csrf_token: str = Field(description="For forms: send it as the field `csrf_token` or as `X-CSRF-Token`.")
+    csrf_token: str = Field(
+        description="For forms: send it as the field `csrf_token` or as `X-CSRF-Token`.", examples=["9f8e7d6c"]
+    )
+
+
+class ErrorDetail(BaseModel):
+    code: str = Field(description="For programs.", examples=["invalid_request"])
+    message: str = Field(description="For people.", examples=["a name has 1 to 100 characters"])
+    param: str | None = Field(None, description="The field at fault.", examples=["name"])
+
+
+class ErrorOut(BaseModel):
+    error: ErrorDetail
 
 
 class Pending(BaseModel):
@@ -203,7 +119,7 @@ class SessionOut(BaseModel):
 
 class Sessions(BaseModel):
     sessions: list[SessionOut]
-    next_cursor: str | None = None
+    next_cursor: NextCursor = None
 
 
 class KeyOut(BaseModel):
@@ -245,39 +161,39 @@ class ReplacedTokenOut(IssuedKeyOut):
 
 class ApiKeys(BaseModel):
     api_keys: list[KeyOut]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class Tokens(BaseModel):
     tokens: list[KeyOut]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class ReadKeys(BaseModel):
     read_keys: list[KeyOut]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class EzKeys(BaseModel):
     ez_keys: list[KeyOut]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class MemberOut(BaseModel):
     id: UUID
-    email: str
+    email: str = Field(examples=["bob@example.org"])
     role: Role
     joined_at: Moment
 
 
 class Members(BaseModel):
     members: list[MemberOut]
-    next_cursor: str | None = None
+    next_cursor: NextCursor = None
 
 
 class InvitationOut(BaseModel):
     id: UUID
-    email: str
+    email: str = Field(examples=["bob@example.org"])
     role: Role
     invited_at: Moment
     expires_at: Moment
@@ -285,20 +201,20 @@ class InvitationOut(BaseModel):
 
 class Invitations(BaseModel):
     invitations: list[InvitationOut]
-    next_cursor: str | None = None
+    next_cursor: NextCursor = None
 
 
 class InvitedTo(BaseModel):
     """What the bearer of an invitation's link may know before joining."""
 
-    account: str
-    email: str
+    account: str = Field(examples=["Acme"])
+    email: str = Field(examples=["bob@example.org"])
     role: Role
     known: bool = Field(description="Whether this address has a password here already.")
 
 
 class AuditOut(BaseModel):
-    id: str
+    id: str = Field(examples=["17"])
     at: Moment
     source: str = Field(examples=["accounts"])
     actor: str | None = Field(examples=["user:6a02230b-9f07-45a9-8563-add0cee3bc50"])
@@ -309,20 +225,20 @@ class AuditOut(BaseModel):
 
 class Audit(BaseModel):
     events: list[AuditOut]
-    next_cursor: str | None
+    next_cursor: NextCursor
 
 
 class MailOut(BaseModel):
     id: UUID
-    to: str
-    subject: str
-    body: str
+    to: str = Field(examples=["bob@example.org"])
+    subject: str = Field(examples=["A new password for EzStat"])
+    body: str = Field(description="Emptied once the mail is sent: it holds a link.", examples=[""])
     created_at: Moment
     sent_at: Moment | None
     failed_at: Moment | None
-    error: str | None
+    error: str | None = Field(examples=["the mail server said 451"])
 
 
 class Mails(BaseModel):
     mails: list[MailOut]
-    next_cursor: str | None
+    next_cursor: NextCursor

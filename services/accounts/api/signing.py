@@ -9,9 +9,10 @@ from libs.http.credentials import csrf_token
 from libs.http.errors import Forbidden, NotFound
 from libs.http.exchange import exchange_of
 from services.accounts import queries
-from services.accounts.api import shapes
+from services.accounts.api import bodies, shapes
 from services.accounts.api.here import (
     GONE,
+    REFUSED,
     Answers,
     Here,
     HereNow,
@@ -26,7 +27,7 @@ from services.accounts.api.meaning import Meaningful
 from services.accounts.application import errands, opening, signing, team
 from services.accounts.application.context import actor
 
-router = APIRouter(prefix="/api/v1/auth", route_class=Meaningful, tags=["sign-in"])
+router = APIRouter(prefix="/api/v1/auth", route_class=Meaningful, tags=["sign-in"], responses=REFUSED)
 
 LATER: Answers = {202: {"model": shapes.Accepted, "description": "A mail is on its way."}}
 _ACCEPTED = b'{"status":"accepted"}'
@@ -43,7 +44,7 @@ async def show_setup(here: HereNow) -> shapes.SetUpOut:
 
 
 @router.post("/setup", status_code=201, dependencies=[OwnPage])
-async def set_up(here: HereNow, request: Request, response: Response, body: shapes.SetUp) -> shapes.SignedInOut:
+async def set_up(here: HereNow, request: Request, response: Response, body: bodies.SetUp) -> shapes.SignedInOut:
     """Become the operator, with the link that the first start printed. Works once."""
     await here.limit("setup")
     who = opening.newcomer(body.email, body.organisation, body.timezone)
@@ -53,7 +54,7 @@ async def set_up(here: HereNow, request: Request, response: Response, body: shap
 
 
 @router.post("/signup", status_code=201, responses=LATER, response_model=shapes.SignedInOut, dependencies=[OwnPage])
-async def sign_up(here: HereNow, request: Request, response: Response, body: shapes.SignUp) -> Any:
+async def sign_up(here: HereNow, request: Request, response: Response, body: bodies.SignUp) -> Any:
     """A new person with an account of their own, signed in.
 
     Where mails are sent, the answer is 202 and the same for every address; a link in the mail finishes it.
@@ -71,7 +72,7 @@ async def sign_up(here: HereNow, request: Request, response: Response, body: sha
 
 
 @router.post("/confirm", responses={204: {"description": "The address is verified."}}, dependencies=[OwnPage])
-async def confirm(here: HereNow, request: Request, response: Response, body: shapes.Confirm) -> Any:
+async def confirm(here: HereNow, request: Request, response: Response, body: bodies.Confirm) -> Any:
     """The link of a confirmation mail: opens the account and signs in, or verifies an address."""
     await here.limit("link")
     done = await errands.confirm(here.context, body.token, here.client)
@@ -79,7 +80,7 @@ async def confirm(here: HereNow, request: Request, response: Response, body: sha
 
 
 @router.post("/login", dependencies=[OwnPage])
-async def login(here: HereNow, request: Request, response: Response, body: shapes.Login) -> shapes.SignedInOut:
+async def login(here: HereNow, request: Request, response: Response, body: bodies.Login) -> shapes.SignedInOut:
     """Sign in. The answer to a wrong password and to an unknown address is the same."""
     await here.limit("login", body.email)
     password = body.password.get_secret_value()
@@ -97,7 +98,7 @@ async def logout(here: HereNow, caller: Person) -> Response:
 
 @router.post("/switch")
 async def switch(
-    here: HereNow, caller: Person, request: Request, response: Response, body: shapes.Switch
+    here: HereNow, caller: Person, request: Request, response: Response, body: bodies.Switch
 ) -> shapes.SignedInOut:
     """Go on in another of your accounts, with a new session."""
     done = await signing.switch(here.context, caller, body.account, here.client)
@@ -105,7 +106,7 @@ async def switch(
 
 
 @router.post("/password", status_code=204, responses=GONE)
-async def change_password(here: HereNow, caller: Person, body: shapes.ChangePassword) -> Response:
+async def change_password(here: HereNow, caller: Person, body: bodies.ChangePassword) -> Response:
     """A new password; all your other sessions end."""
     await here.limit("login", str(caller.user))
     old, new = body.old_password.get_secret_value(), body.new_password.get_secret_value()
@@ -113,7 +114,7 @@ async def change_password(here: HereNow, caller: Person, body: shapes.ChangePass
 
 
 @router.post("/password/forgot", status_code=202, dependencies=[OwnPage])
-async def forgot_password(here: HereNow, body: shapes.Forgot) -> shapes.Accepted:
+async def forgot_password(here: HereNow, body: bodies.Forgot) -> shapes.Accepted:
     """A mail with a link, if there is such a person; the answer is the same if not."""
     await here.limit("forgot", body.email)
     await errands.ask_for_reset(here.context, body.email)
@@ -121,7 +122,7 @@ async def forgot_password(here: HereNow, body: shapes.Forgot) -> shapes.Accepted
 
 
 @router.post("/password/reset", status_code=204, responses=GONE, dependencies=[OwnPage])
-async def reset_password(here: HereNow, body: shapes.Reset) -> Response:
+async def reset_password(here: HereNow, body: bodies.Reset) -> Response:
     """A new password by a mailed link; all sessions of the person end."""
     await here.limit("link")
     return pending(await errands.reset_password(here.context, body.token, body.password.get_secret_value()))
@@ -137,7 +138,7 @@ async def verify(here: HereNow, caller: Person) -> shapes.Accepted:
 
 
 @router.post("/invitations/look", dependencies=[OwnPage])
-async def look_at_invitation(here: HereNow, body: shapes.Confirm) -> shapes.InvitedTo:
+async def look_at_invitation(here: HereNow, body: bodies.Confirm) -> shapes.InvitedTo:
     """What an invitation's link leads to."""
     await here.limit("link")
     invitation = await team.find_invitation(here.context, body.token)
@@ -151,7 +152,7 @@ async def look_at_invitation(here: HereNow, body: shapes.Confirm) -> shapes.Invi
 
 @router.post("/invitations/accept", dependencies=[OwnPage])
 async def accept_invitation(
-    here: HereNow, request: Request, response: Response, body: shapes.Accept
+    here: HereNow, request: Request, response: Response, body: bodies.Accept
 ) -> shapes.SignedInOut:
     """Join by an invitation's link: with a new password, or with the one you have."""
     await here.limit("link")
@@ -180,6 +181,7 @@ async def list_sessions(here: HereNow, caller: Person) -> shapes.Sessions:
 
 @router.delete("/sessions/{session_id}", status_code=204, responses=GONE)
 async def end_session(here: HereNow, caller: Person, session_id: UUID) -> Response:
+    """End one of your sessions, everywhere at once."""
     if session_id not in [row.id for row in await _own_sessions(here, caller.user)]:
         raise NotFound
     return pending(await signing.end_session(here.context, session_id, actor(caller)))

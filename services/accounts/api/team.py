@@ -6,14 +6,14 @@ from fastapi import APIRouter, Response
 
 from libs.http.errors import Forbidden, NotFound
 from services.accounts import queries
-from services.accounts.api import shapes
-from services.accounts.api.here import GONE, AccountKey, HereNow, Insider, Person, pending
+from services.accounts.api import bodies, shapes
+from services.accounts.api.here import GONE, REFUSED, AccountKey, HereNow, Insider, Person, pending
 from services.accounts.api.meaning import Meaningful
 from services.accounts.api.paging import Cursor, Limit, after, place
 from services.accounts.application import closing, team
 from services.accounts.application.context import Context
 
-router = APIRouter(prefix="/api/v1", route_class=Meaningful, tags=["account"])
+router = APIRouter(prefix="/api/v1", route_class=Meaningful, tags=["account"], responses=REFUSED)
 
 
 async def shown_account(context: Context, id_: UUID) -> shapes.AccountOut:
@@ -26,11 +26,12 @@ async def shown_account(context: Context, id_: UUID) -> shapes.AccountOut:
 
 @router.get("/account")
 async def show_account(here: HereNow, caller: Insider) -> shapes.AccountOut:
+    """The account that the session or key belongs to."""
     return await shown_account(here.context, caller.account)
 
 
 @router.patch("/account")
-async def change_account(here: HereNow, caller: AccountKey, body: shapes.Settings) -> shapes.AccountOut:
+async def change_account(here: HereNow, caller: AccountKey, body: bodies.Settings) -> shapes.AccountOut:
     """Change name, time zone, or what joins the parts of a name that a tilde splits."""
     await closing.change_settings(
         here.context, caller, name=body.name, timezone=body.timezone, joiner=body.tilde_joiner
@@ -39,7 +40,7 @@ async def change_account(here: HereNow, caller: AccountKey, body: shapes.Setting
 
 
 @router.delete("/account", status_code=204, responses=GONE)
-async def close_account(here: HereNow, caller: Person, body: shapes.Farewell) -> Response:
+async def close_account(here: HereNow, caller: Person, body: bodies.Farewell) -> Response:
     """Delete the account and everything in it, for good. Owners only, with their password."""
     await here.limit("login", str(caller.user))
     _owner(caller.role)
@@ -48,6 +49,7 @@ async def close_account(here: HereNow, caller: Person, body: shapes.Farewell) ->
 
 @router.get("/account/members")
 async def list_members(here: HereNow, caller: Insider) -> shapes.Members:
+    """Who is in the account, in the order they came."""
     async with here.context.database.tenant(caller.account) as cursor:
         rows = await queries.members(cursor, caller.account)
     return shapes.Members(
@@ -57,8 +59,8 @@ async def list_members(here: HereNow, caller: Insider) -> shapes.Members:
     )
 
 
-@router.patch("/account/members/{user_id}", responses={202: {"model": shapes.Pending}})
-async def change_role(here: HereNow, caller: AccountKey, user_id: UUID, body: shapes.NewRole) -> Response:
+@router.patch("/account/members/{user_id}", status_code=204, responses=GONE)
+async def change_role(here: HereNow, caller: AccountKey, user_id: UUID, body: bodies.NewRole) -> Response:
     """Give a member another role. An account keeps at least one owner."""
     return pending(await team.change_role(here.context, caller, user_id, body.role))
 
@@ -73,13 +75,14 @@ async def remove_member(here: HereNow, caller: Insider, user_id: UUID) -> Respon
 
 @router.get("/account/invitations")
 async def list_invitations(here: HereNow, caller: AccountKey) -> shapes.Invitations:
+    """Who was asked to join and has not answered."""
     async with here.context.database.tenant(caller.account) as cursor:
         rows = await queries.invitations(cursor, caller.account)
     return shapes.Invitations(invitations=[_shown_invitation(row) for row in rows])
 
 
 @router.post("/account/invitations", status_code=201)
-async def invite(here: HereNow, caller: AccountKey, body: shapes.NewInvitation) -> shapes.InvitationOut:
+async def invite(here: HereNow, caller: AccountKey, body: bodies.NewInvitation) -> shapes.InvitationOut:
     """Ask somebody to join, by mail. A new invitation of an address replaces the one before."""
     await here.limit("invite")
     id_ = await team.invite(here.context, caller, body.email, body.role)
@@ -92,6 +95,7 @@ async def invite(here: HereNow, caller: AccountKey, body: shapes.NewInvitation) 
 
 @router.delete("/account/invitations/{invitation_id}", status_code=204)
 async def withdraw_invitation(here: HereNow, caller: AccountKey, invitation_id: UUID) -> Response:
+    """Take an invitation back; its link is worth nothing from now on."""
     await team.withdraw(here.context, caller, invitation_id)
     return Response(status_code=204)
 

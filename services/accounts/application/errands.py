@@ -17,6 +17,7 @@ from services.accounts.domain import Refused, check_password, clean_email
 
 _RESET = "1 hour"
 _CONFIRM = "1 day"
+_MAILS_A_MINUTE = 3
 
 
 class TicketGone(Exception):
@@ -88,11 +89,11 @@ def _run(
 ) -> None:
     found = cursor.execute("select id from accounts.users where email = %s", (email,)).fetchone()
     user = found[0] if found else None
+    if (user is None and kind != "sign_up") or _written_lately(cursor, email):
+        return  # there is nobody to tell, or they were told a moment ago
     if kind == "sign_up" and user is not None:
         letters.put_in_outbox(cursor, letters.known_already(email, url))
         return
-    if (user is None) != (kind == "sign_up"):
-        return  # nobody has this address: there is nobody to tell
     token = secrets.one_time_token()
     # A newer link replaces an older one, so that a mailbox full of them has one that works.
     cursor.execute("delete from accounts.tickets where email = %s and purpose = %s", (email, kind))
@@ -111,6 +112,16 @@ def _run(
         "sign_up": letters.confirm_sign_up,
     }[kind]
     letters.put_in_outbox(cursor, write(email, url, token))
+
+
+def _written_lately(cursor: Cursor[Any], email: str) -> bool:
+    """Whoever types in somebody else's address again and again does not fill their mailbox."""
+    found = cursor.execute(
+        "select from accounts.mails where recipient = %s and created_at > now() - interval '1 minute'"
+        " having count(*) >= %s",
+        (email, _MAILS_A_MINUTE),
+    )
+    return found.fetchone() is not None
 
 
 async def reset_password(context: Context, token: str, password: str) -> bool:

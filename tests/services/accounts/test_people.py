@@ -101,6 +101,14 @@ async def test_an_unused_session_ends_after_two_weeks_and_a_used_one_goes_on(con
     assert idle.expires_at < time.time() < used.expires_at < time.time() + 13.1 * 86400
 
 
+async def test_a_mailbox_is_not_filled_by_asking_again_and_again(context: Context) -> None:
+    await sign_up(context, email := f"{uuid4().hex}@example.org")
+    for _ in range(6):
+        await errands.ask_for_reset(context, email)
+    await errands.run_errands(context)
+    assert len(await mails_to(context, email)) == 3
+
+
 async def test_asking_for_a_stranger_sends_nothing(context: Context) -> None:
     await errands.ask_for_reset(context, email := f"{uuid4().hex}@example.org")
     assert await errands.run_errands(context) == 1
