@@ -69,7 +69,6 @@ def parser() -> argparse.ArgumentParser:
         help="where a service is (SERVICE:8000); may be given for each",
     )  # fmt: skip
 
-    gateway.add_argument("--openapi", default="", metavar="FILE", help="where nginx finds what `ezstat openapi` prints")
     command("openapi", _openapi, "print the OpenAPI document of all services")
 
     send = command("send", _send, "send one data point")
@@ -233,9 +232,16 @@ def _gateway_config(settings: Settings, arguments: argparse.Namespace) -> None:
         listen=arguments.listen,
         upstreams=dict(pair.split("=", 1) for pair in arguments.upstream),
         trusted=[str(network) for network in Proxies(settings.trusted_proxies).networks],
-        openapi=arguments.openapi,
     )
     print(text, end="")
+
+
+def _write_out(data: bytes) -> None:
+    """All of it: with PYTHONUNBUFFERED, `print` drops what a pipe does not take at once."""
+    sys.stdout.flush()
+    left = memoryview(data + b"\n")
+    while left:
+        left = left[os.write(sys.stdout.fileno(), left) :]
 
 
 def _openapi(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -258,7 +264,7 @@ def _openapi(settings: Settings, arguments: argparse.Namespace) -> None:
             log_level="error",
         )
         _log(apart, "openapi")
-        print(uvloop.run(describe(apart, load_services())).decode())
+        _write_out(uvloop.run(describe(apart, load_services())))
 
 
 def _send(settings: Settings, arguments: argparse.Namespace) -> None:
