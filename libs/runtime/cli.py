@@ -80,6 +80,11 @@ def parser() -> argparse.ArgumentParser:
     replay = command("replay", _replay, "rebuild the read models of some services, or of all, from their events")
     replay.add_argument("services", nargs="*")
 
+    parked = command("parked", _parked, "show messages that could not be handled, or have them tried again")
+    parked.add_argument("--service", action="append", default=[], help="of this service alone; may be given again")
+    parked.add_argument("--again", action="store_true", help="try these, or all, again")
+    parked.add_argument("ids", nargs="*", type=int)
+
     for name, meaning in (
         ("keys", "make keys: ezstat keys create ..."),
         ("scrub", "clean archive and streams of what was deleted, now"),
@@ -286,6 +291,16 @@ def _replay(settings: Settings, arguments: argparse.Namespace) -> None:
         _run_command(settings, service.commands["replay"], [])
 
 
+def _parked(settings: Settings, arguments: argparse.Namespace) -> None:
+    from functools import partial
+
+    from libs.runtime.catalogue import load_services
+    from libs.runtime.parked import parked
+
+    services = load_services(arguments.service)
+    _run_command(settings, partial(parked, services=services, again=arguments.again, ids=arguments.ids))
+
+
 def _service_command(settings: Settings, arguments: argparse.Namespace) -> None:
     from libs.runtime.catalogue import find_command
 
@@ -294,14 +309,14 @@ def _service_command(settings: Settings, arguments: argparse.Namespace) -> None:
     _run_command(settings, command, rest)
 
 
-def _run_command(settings: Settings, command: Callable[..., Any], words: Sequence[str]) -> None:
+def _run_command(settings: Settings, command: Callable[..., Any], *words: Sequence[str]) -> None:
     import uvloop
 
     from libs.runtime.setup import run_command
 
     settings = _connected(settings)
     _log(settings, "command")
-    text = uvloop.run(run_command(settings, command, words))
+    text = uvloop.run(run_command(settings, command, *words))
     if text:
         print(text)
 
