@@ -16,7 +16,7 @@ METHODS = {
     "/ez": ("HEAD", "PUT", "DELETE", "PATCH"), "/c": ("HEAD", "PUT", "DELETE"), "/v": ("HEAD", "PUT", "DELETE"),
     "/v1/stat": ("GET", "PUT", "DELETE"), "/v1/stats": ("PUT", "DELETE"), "/api/v1/batch": ("GET", "PUT"),
     REST: ("GET", "PUT", "DELETE"), "/api/v1/stats": ("PUT", "DELETE", "PATCH"),
-    "/api/v1/stats/zqstat": ("PUT", "POST"), "/api/v1/dashboard": ("POST", "DELETE"), "/api/v1/health": ("POST",),
+    "/api/v1/stats/zqstat": ("PUT", "POST"), "/api/v1/dashboard": ("POST", "DELETE"),
     "/api/v1/auth/api-keys": ("PUT", "DELETE"), "/api/v1/auth/login": ("GET", "PUT"),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from tests.wire import JSON, Request, get, post
 ROW = f'{{"stat":"{NAME}","count":1}}'
 NOT_KEYS = {
     "unknown": "ss_live_" + "x" * 43, "unknown sk": "sk_live_" + "y" * 43, "unknown token": "ezi_sk_" + "0" * 64,
-    "a word": "hunter2hunter2", "very long": "ss_live_" + "z" * 8000, "with a space": "ss_live_ " + "x" * 43,
+    "a word": "hunter2hunter2", "very long": "ss_live_" + "z" * 2000, "with a space": "ss_live_ " + "x" * 43,
     "an e-mail address": "nobody@example.org", "non-ASCII": "schlüssel-ohne-schloss", "NUL": "ss_live_\0zzzzzzzz",
     "quote": "' or '1'='1", "wildcard": "%%%%%%%%", "nearly the real one": "KEYx", "part of the real one": "xKEY",
 }  # fmt: skip

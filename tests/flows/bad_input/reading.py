@@ -20,7 +20,7 @@ RANGES = (
     "range=2h", "range=24H", "range=%FF", "range=24h&from=2026-01-01", "from=zqzqzq", "from=2026-13-01",
     "from=2026-02-30", "from=NaN", "from=1e400", "from=inf", "from=-99999999999999", "from=2026-01-02&to=2026-01-01",
     "to=2026-01-02", "from=2026-01-01&to=zqzqzq", "from=2026-01-01&resolution=2m", "resolution=1e9", "resolution=",
-    "from=0001-01-01T00:00:00%2B23:59", "from=9999-12-31&to=9999-12-31", "from=%00", "from=٢٠٢٦-01-01",
+    "from=0001-01-01T00:00:00%2B23:59", "from=9999-12-31&to=9999-12-31", "from=%00", "from=%D9%A2%D9%A0%D9%A2%D9%A6-01-01",
     "from=" + "9" * 41, "range=" + "x" * 9,
 )  # fmt: skip
 
@@ -41,11 +41,11 @@ def reads() -> Iterator[Case]:
         yield Case(f"DELETE stat {name}", Request("DELETE", f"/api/v1/stats/{name}", b"", (AUTH,)), 404)
         patch = Request("PATCH", f"/api/v1/stats/{name}", b'{"unit":"ms"}', (AUTH, ("Content-Type", JSON)))
         yield Case(f"PATCH stat {name}", patch, 404)
-    for name in ("%FF", "%C0%AF", "%ED%A0%80"):
+    for name in ("%FF", "%C0%AF", "%ED%A0%80", "%00", "zq%00"):
         yield Case(f"GET stat {name}", get(f"/api/v1/stats/{name}", [AUTH]))
         yield Case(f"GET v1 stat {name}", get(f"/v1/stat/{name}", [AUTH]))
         yield Case(f"DELETE stat {name}", Request("DELETE", f"/api/v1/stats/{name}", b"", (AUTH,)))
-    for name in ("%00", "zq%00", "zq%0A", "x" * 300):
+    for name in ("zq%0A", "x" * 300):
         yield Case(f"GET stat {name[:10]}", get(f"/api/v1/stats/{name}", [AUTH]), 404)
         yield Case(f"DELETE stat {name[:10]}", Request("DELETE", f"/api/v1/stats/{name}", b"", (AUTH,)), 404)
 
@@ -94,9 +94,10 @@ def keys_and_people() -> Iterator[Case]:
         "expires far": {"expires_at": "99999-01-01T00:00:00Z"}, "expires NaN": {"expires_at": "NaN"},
         "surrogate": (SURROGATE % "name").encode(),
     })  # fmt: skip
-    for name in ("zqzq", NOBODY, "%00", "%FF", "1", "..%2F..", "x" * 300):
+    for name in (NOBODY, "zqzq", "%00", "%FF", "1", "..%2F..", "x" * 300):
         path = f"/api/v1/auth/api-keys/{name}"
-        yield Case(f"DELETE key {name[:12]}", Request("DELETE", path, b"", (AUTH,)), 404)
+        status = 404 if name == NOBODY else 400
+        yield Case(f"DELETE key {name[:12]}", Request("DELETE", path, b"", (AUTH,)), status)
     yield from _bodies("POST", "/api/v1/auth/read-keys", {"NUL": {"name": NUL}, "long": {"name": "x" * 500}})
     yield from _bodies("POST", "/api/v1/auth/ez-keys", {
         "short": {"key": "zqzq"}, "none": {}, "NUL": {"key": "zqzqzqzq\0"}, "a number": {"key": 12345678},
@@ -123,14 +124,18 @@ def keys_and_people() -> Iterator[Case]:
         "time zone": {"email": "zq@example.org", "password": word, "timezone": "../../etc/passwd"},
     })  # fmt: skip
     yield from _bodies("POST", "/api/v1/auth/login", BROKEN | people)
-    yield from _bodies("POST", "/api/v1/auth/login", refused | {
-        "nobody": {"email": "zq@example.org", "password": word},
-        "NUL in password": {"email": "zq@example.org", "password": "zq\0zq"},
-    }, 401)  # fmt: skip
+    nul = {"NUL in e-mail": refused.pop("NUL in e-mail"), "NUL in password": {"email": "zq@y.z", "password": "zq\0zq"}}
+    yield from _bodies("POST", "/api/v1/auth/login", nul)
+    nobody = {"nobody": {"email": "zq@example.org", "password": word}}
+    yield from _bodies("POST", "/api/v1/auth/login", refused | nobody, 401)
     yield from _bodies("POST", "/api/v1/auth/password/reset", {
-        "unknown token": {"token": "zqzqzq", "password": word}, "NUL": {"token": NUL, "password": word},
+        "NUL": {"token": NUL, "password": word},
         "no token": {"password": word}, "long": {"token": "z" * 201, "password": word},
     })  # fmt: skip
+
+
+    unknown = {"unknown token": {"token": "zqzqzq", "password": word}}
+    yield from _bodies("POST", "/api/v1/auth/password/reset", unknown, 403)
 
 
 def idempotency() -> Iterator[Case]:
