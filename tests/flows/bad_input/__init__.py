@@ -10,8 +10,8 @@ NAME = "zqstat"
 
 @dataclass(frozen=True)
 class Case:
-    """`request` may be bytes where no `Request` could be so wrong. `path` says which dialect answers; by default that of
-    the request. `secret` texts of the input must not come back, beside the key and NAME."""
+    """`request` may be bytes where no `Request` could be so wrong. `path` says which dialect answers; by default that
+    of the request. `secret` texts of the input must not come back, beside the key and NAME."""
 
     name: str
     request: Request | bytes

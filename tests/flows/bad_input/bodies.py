@@ -21,12 +21,15 @@ METHODS = {
 }  # fmt: skip
 
 SHAPES = {
-    "empty": b"", "white space": b" \n\t ", "an open brace": b"{", "an open string": b'{"stat":"zqstat', "null": b"null",
+    "empty": b"", "white space": b" \n\t ", "an open brace": b"{", "an open string": b'{"stat":"zqstat',
+    "null": b"null",
     "a number": b"17", "a string": b'"zqstat"', "trailing comma": b'{"stat":"zqstat","count":1,}',
-    "single quotes": b"{'stat':'zqstat','count':1}", "no quotes": b"{stat:zqstat,count:1}", "garbage": b"\x00\x01\x02zqstat",
+    "single quotes": b"{'stat':'zqstat','count':1}", "no quotes": b"{stat:zqstat,count:1}",
+    "garbage": b"\x00\x01\x02zqstat",
     "trailing garbage": b'{"stat":"zqstat","count":1} x', "comment": b'{"stat":"zqstat","count":1 /* x */}',
     "two objects": b'{"stat":"zqstat","count":1}{"stat":"zqstat","count":1}', "empty object": b"{}",
-    "deep lists": b"[" * 100_000, "deep objects": b'{"stat":' * 50_000, "deep closed lists": b"[" * 9_000 + b"]" * 9_000,
+    "deep lists": b"[" * 100_000, "deep objects": b'{"stat":' * 50_000,
+    "deep closed lists": b"[" * 9_000 + b"]" * 9_000,
     "UTF-16": '{"stat":"zqstat","count":1}'.encode("utf-16"), "a list of numbers": b"[1,2,3]",
     "a list of lists": b"[[]]", "a list of null": b"[null]",
 }  # fmt: skip
@@ -37,7 +40,13 @@ def json_shapes() -> Iterator[Case]:
         for what, body in SHAPES.items():
             yield Case(f"{path}: JSON is {what}", post(path, body, JSON, [AUTH]))
     for path, field in (("/ez", "data"), ("/v1/stats", "stats")):
-        for what, text in {"a string": '"x"', "an object": "{}", "a number": "7", "empty": "[]", "true": "true"}.items():
+        for what, text in {
+            "a string": '"x"',
+            "an object": "{}",
+            "a number": "7",
+            "empty": "[]",
+            "true": "true",
+        }.items():
             yield Case(f"{path}: {field} is {what}", post(path, f'{{"ezkey":"KEY","{field}":{text}}}', JSON, [AUTH]))
     yield Case("batch: empty array", post("/api/v1/batch", "[]", JSON, [AUTH]))
     yield Case("batch: 10,001 rows", post("/api/v1/batch", "[" + ",".join([ROW] * 10_001) + "]", JSON, [AUTH]))
@@ -72,15 +81,16 @@ def forms() -> Iterator[Case]:
     yield Case("/v1/stats form", post("/v1/stats", b"stat=zqstat&count=1", FORM, [AUTH]))
     parts = '--B\r\nContent-Disposition: form-data; name="ezkey"\r\n\r\nKEY\r\n'
     named = 'Content-Disposition: form-data; name="stat"'
+    typed, end = "multipart/form-data; boundary=B", "--B--\r\n"
     multipart = {
-        "without boundary": ("multipart/form-data", parts + "--B--\r\n"),
-        "with another boundary": ("multipart/form-data; boundary=C", parts + "--B--\r\n"),
-        "cut off": ("multipart/form-data; boundary=B", parts + f"--B\r\n{named}\r\n\r\n{NAME}"),
-        "with a file": ("multipart/form-data; boundary=B", parts + f'--B\r\n{named}; filename="x"\r\n\r\n{NAME}\r\n--B--\r\n'),
-        "with a part without name": ("multipart/form-data; boundary=B", parts + f"--B\r\n\r\n{NAME}\r\n--B--\r\n"),
-        "with 101 parts": ("multipart/form-data; boundary=B", parts * 101 + "--B--\r\n"),
+        "without boundary": ("multipart/form-data", parts + end),
+        "with another boundary": ("multipart/form-data; boundary=C", parts + end),
+        "cut off": (typed, parts + f"--B\r\n{named}\r\n\r\n{NAME}"),
+        "with a file": (typed, parts + f'--B\r\n{named}; filename="x"\r\n\r\n{NAME}\r\n{end}'),
+        "with a part without name": (typed, parts + f"--B\r\n\r\n{NAME}\r\n{end}"),
+        "with 101 parts": (typed, parts * 101 + end),
         "of a long boundary": (f"multipart/form-data; boundary={'B' * 3000}", parts),
-    }  # fmt: skip
+    }
     for what, (content_type, body) in multipart.items():
         yield Case(f"/ez: multipart {what}", post("/ez", body, content_type))
     latin = parts.encode() + f"--B\r\n{named}\r\n\r\n{NAME}".encode() + b"\xff\r\n--B--\r\n"
@@ -98,7 +108,8 @@ def types_and_sizes() -> Iterator[Case]:
             yield Case(f"{path}: encoding {coding}", request, 415)
         packed = {
             "no gzip": (ROW.encode(), 400), "cut gzip": (gzip.compress(ROW.encode())[:-6], 400),
-            "zlib": (zlib.compress(ROW.encode()), 400), "wrong checksum": (gzip.compress(ROW.encode())[:-8] + bytes(8), 400),
+            "zlib": (zlib.compress(ROW.encode()), 400),
+            "wrong checksum": (gzip.compress(ROW.encode())[:-8] + bytes(8), 400),
             "many members": (gzip.compress(b" ") * 40 + gzip.compress(ROW.encode()), 400),
             "a bomb": (gzip.compress(bytes(40 << 20), 9), 413),
         }  # fmt: skip
@@ -119,7 +130,18 @@ def methods() -> Iterator[Case]:
     for path, refused in METHODS.items():
         for method in refused:
             yield Case(f"{method} {path}", Request(method, path, b"", (AUTH,)), 405)
-    for path in ("/ez/", "/EZ", "//ez", "/ez/more", "/v1/nope", "/v1/", "/api/v1/nope", "/api/nope", "/nope", "/api/v1/"):
+    for path in (
+        "/ez/",
+        "/EZ",
+        "//ez",
+        "/ez/more",
+        "/v1/nope",
+        "/v1/",
+        "/api/v1/nope",
+        "/api/nope",
+        "/nope",
+        "/api/v1/",
+    ):
         yield Case(f"nothing at {path}", post(path, f"ezkey=KEY&stat={NAME}"), 404)
     for path in ("/../ez", "/%65z", "/ez%00", "/ez;x", "/.//ez"):
         yield Case(f"no way round: {path}", post(path, f"ezkey=KEY&stat={NAME}"), 404)

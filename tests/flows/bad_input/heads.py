@@ -17,7 +17,8 @@ def cases() -> Iterator[Case]:
         where = path.decode()
         heads: dict[str, tuple[bytes, int]] = {
             "two lengths": (_post(path, b"Content-Length: 5", b"Content-Length: 6"), 400),
-            "length and chunked": (_post(path, b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), 400),
+            "length and chunked":
+                (_post(path, b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), 400),
             "a negative length": (_post(path, b"Content-Length: -5"), 400),
             "a length with a sign": (_post(path, b"Content-Length: +5"), 400),
             "a length in hex": (_post(path, b"Content-Length: 0x10"), 400),
@@ -31,7 +32,8 @@ def cases() -> Iterator[Case]:
             "a bad chunk size": (_post(path, b"Transfer-Encoding: chunked", body=b"zq\r\nabc\r\n0\r\n\r\n"), 400),
             "a negative chunk": (_post(path, b"Transfer-Encoding: chunked", body=b"-5\r\nabcde\r\n0\r\n\r\n"), 400),
             "a huge chunk size": (_post(path, b"Transfer-Encoding: chunked", body=b"f" * 20 + b"\r\nabc"), 400),
-            "a chunk that is longer": (_post(path, b"Transfer-Encoding: chunked", body=b"2\r\nabcdef\r\n0\r\n\r\n"), 400),
+            "a chunk that is longer":
+                (_post(path, b"Transfer-Encoding: chunked", body=b"2\r\nabcdef\r\n0\r\n\r\n"), 400),
             "a space before the colon": (_post(path, b"Content-Length : 5"), 400),
             "a folded header": (_post(path, b"X-A: b\r\n zq: c", b"Content-Length: 0"), 400),
             "a header without colon": (_post(path, b"zqzqzq", b"Content-Length: 0"), 400),
@@ -43,7 +45,8 @@ def cases() -> Iterator[Case]:
             "no protocol": (_post(path, b"Content-Length: 0", first=b"POST %s ZQZQ/1.1" % path), 400),
             "a head of 20 kB": (_post(path, b"X-A: " + b"z" * 20_000, b"Content-Length: 0"), 431),
             "a head of 300 lines": (_post(path, *[b"X-A: " + b"z" * 100] * 300), 431),
-            "a query of 20 kB": (_post(path, b"Content-Length: 0", first=b"POST %s?%s HTTP/1.1" % (path, b"z" * 20_000)), 431),
+            "a query of 20 kB":
+                (_post(path, b"Content-Length: 0", first=b"POST %s?%s HTTP/1.1" % (path, b"z" * 20_000)), 431),
             "a header name of 20 kB": (_post(path, b"z" * 20_000 + b": a", b"Content-Length: 0"), 431),
         }  # fmt: skip
         for what, (raw, status) in heads.items():

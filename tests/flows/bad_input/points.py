@@ -146,7 +146,13 @@ def json_cases() -> Iterator[Case]:
             yield Case(f"{where}: t, {what}", make(_row({"stat": NAME, number: 1, "t": text})), secret=_echo(text))
         for what, text in (NAMES | TILDES).items():
             yield Case(f"{where}: name, {what}", make(_row({"stat": text, number: 1})), secret=_echo(text[:20]))
-        for what, text in {"a number": "5", "null": "null", "a list": '["a"]', "an object": "{}", "true": "true"}.items():
+        for what, text in {
+            "a number": "5",
+            "null": "null",
+            "a list": '["a"]',
+            "an object": "{}",
+            "true": "true",
+        }.items():
             yield Case(f"{where}: name is {what}", make(f'{{"stat":{text},"{number}":1}}'))
         yield Case(f"{where}: a lone surrogate", make(f'{{"stat":"{NAME}\\ud800","{number}":1}}'))
         yield Case(f"{where}: a bad escape", make(f'{{"stat":"{NAME}\\x41","{number}":1}}'))
