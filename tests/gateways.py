@@ -45,9 +45,8 @@ def gateway(environ: Mapping[str, str], folder: Path, upstreams: Mapping[str, in
     """nginx with the configuration that `ezstat gateway-config` prints, its services on these ports."""
     program, port = needs.program("nginx"), free_port()
     folder.mkdir()
-    (folder / "openapi.json").write_text(_printed(environ, "openapi"))
     where = [f"--upstream={service}=127.0.0.1:{at}" for service, at in upstreams.items()]
-    words = ("gateway-config", f"--listen=127.0.0.1:{port}", f"--openapi={folder}/openapi.json", *where)
+    words = ("gateway-config", f"--listen=127.0.0.1:{port}", *where)
     (folder / "gateway.conf").write_text(_printed(environ, *words))
     temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
     user = "user root;\n" if os.geteuid() == 0 else ""

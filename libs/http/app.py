@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +12,7 @@ from libs.bus import trace
 from libs.http import failures, health
 from libs.http.bodies import Bodies, BodyRule, Gone, once
 from libs.http.credentials import find_caller
-from libs.http.errors import ApiError, BadRequest, Forbidden, NotFound
+from libs.http.errors import ApiError, Forbidden, NotFound
 from libs.http.exchange import SCOPE_KEY, Exchange
 from libs.http.headers import cors_open, defaults, preflight
 from libs.http.idempotency import Idempotency, key_of
@@ -22,6 +21,7 @@ from libs.http.paths import Found, RouteTable, counts_on_get
 from libs.http.principal import Principal
 from libs.http.process import HttpProcess
 from libs.http.proxies import Proxies
+from libs.http.text import check_json, check_query
 from libs.runtime.clock import uuid7
 
 log = logging.getLogger("ezstat.http")
@@ -130,7 +130,9 @@ class Frame:
             await self._app(scope, receive, send)
             return
         if found.parsed:
-            _check_json(scope, body)
+            check_json(_header(scope, b"content-type"), body)
+        if scope["method"] != "POST" and not counts_on_get(path):
+            check_query(scope["query_string"])
         caller = None if key is None or not found.methods else await _caller(scope, once(body, receive))
         if key is None or caller is None:
             await self._app(scope, receive, send)
@@ -200,13 +202,3 @@ async def _options(scope: Scope, send: Send, found: Found) -> None:
         headers += preflight(found.methods, _header(scope, b"access-control-request-headers"))
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-def _check_json(scope: Scope, body: bytes) -> None:
-    """The framework's own parser lets NaN, lone surrogates and other encodings through, which no answer can hold."""
-    content_type = _header(scope, b"content-type").partition(b";")[0].strip().lower()
-    if body and (content_type == b"application/json" or content_type.endswith(b"+json")):
-        try:
-            msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError, ValueError):
-            raise BadRequest("The body is not valid JSON.") from None

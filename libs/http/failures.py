@@ -56,8 +56,12 @@ def _invalid(error: RequestValidationError) -> ApiError:
     if kind == "extra_forbidden":
         return errors.BadRequest("The body has a field that is not known here.")
     place = ".".join(str(part) for part in first.get("loc", ())[1:])
-    message = str(first.get("msg", "")).removeprefix("Value error, ")
+    message = _WITHOUT_INPUT.get(kind) or str(first.get("msg", "")).removeprefix("Value error, ")
     return errors.BadRequest(message, param=place or None)
+
+
+_WITHOUT_INPUT = {"uuid_parsing": "Input should be a valid UUID"}
+"""For kinds of error whose own message tells parts of the input."""
 
 
 def answer(error: ApiError, scope: Scope) -> Response:

@@ -137,10 +137,12 @@ HotHandler = Callable[[HotRequest], None]
 
 @dataclass(slots=True)
 class HotRoute:
-    """A hot path's handler and the size in bytes of the largest body it takes. `answered` counts by status code."""
+    """A hot path's handler, the size in bytes of the largest body it takes, and the methods it takes (others are
+    ASGI's). `answered` counts by status code."""
 
     handler: HotHandler
     limit: int = MIB
+    methods: tuple[bytes, ...] = (b"POST", b"GET")
     answered: dict[bytes, int] = field(default_factory=dict)
 
     def count(self, response: bytes) -> None:

@@ -13,11 +13,15 @@ UNKNOWN = "(unknown)"
 
 
 def path_text(value: str) -> str:
-    """A path parameter as text. Raises `BadRequest` for what is not percent-encoded UTF-8."""
+    """A path parameter as text. Raises `BadRequest` for what is not percent-encoded UTF-8, or holds a NUL (which no
+    database text can)."""
     try:
-        return unquote_to_bytes(value).decode()
+        text = unquote_to_bytes(value).decode()
     except UnicodeDecodeError:
         raise BadRequest("The path is not UTF-8.") from None
+    if "\0" in text:
+        raise BadRequest("The path holds a NUL character.")
+    return text
 
 
 @dataclass(frozen=True)

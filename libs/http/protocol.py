@@ -146,7 +146,7 @@ class HotProtocol(Connection):
         if route is None or b"#" in query or self.https_only or self._asgi_open():
             return None
         method = self.parser.get_method()
-        if method not in (b"POST", b"GET") or (self.expect_100_continue and self.waiting):
+        if method not in route.methods or (self.expect_100_continue and self.waiting):
             return None
         head = Head(route, method, path, query)
         head.headers = self.headers

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +16,8 @@ from libs.outbound.addresses import Network, is_public
 _TIMEOUT = httpx.Timeout(10, connect=5)
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=15)
 _ANSWER = 64 << 10
+_TRIED = 3
+"""Addresses of a name: the first may be IPv6 where there is no way to it."""
 
 
 class Guard(httpcore.AsyncNetworkBackend):
@@ -41,8 +44,11 @@ class Guard(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         if port not in self._ports:
             raise httpcore.ConnectError(f"port {port} is not allowed")
-        address = await self._resolve(host, port, deadline=timeout)
-        return await self._dialler.connect_tcp(address, port, timeout, local_address, socket_options)
+        *others, last = (await self._resolve(host, port, deadline=timeout))[:_TRIED]
+        for address in others:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return await self._dialler.connect_tcp(address, port, timeout, local_address, socket_options)
+        return await self._dialler.connect_tcp(last, port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         raise httpcore.ConnectError("unix sockets are not allowed")
@@ -50,7 +56,7 @@ class Guard(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         await self._dialler.sleep(seconds)
 
-    async def _resolve(self, host: str, port: int, *, deadline: float | None) -> str:
+    async def _resolve(self, host: str, port: int, *, deadline: float | None) -> list[str]:
         try:
             async with asyncio.timeout(deadline):
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -61,7 +67,7 @@ class Guard(httpcore.AsyncNetworkBackend):
         addresses = [str(info[4][0]) for info in found]
         if not addresses or not all(is_public(address, self._allowed) for address in addresses):
             raise httpcore.ConnectError("this address may not be reached from here")
-        return addresses[0]
+        return list(dict.fromkeys(addresses))
 
 
 class _Transport(httpx.AsyncBaseTransport):

@@ -69,7 +69,6 @@ def parser() -> argparse.ArgumentParser:
         help="where a service is (SERVICE:8000); may be given for each",
     )  # fmt: skip
 
-    gateway.add_argument("--openapi", default="", metavar="FILE", help="where nginx finds what `ezstat openapi` prints")
     command("openapi", _openapi, "print the OpenAPI document of all services")
 
     send = command("send", _send, "send one data point")
@@ -80,6 +79,11 @@ def parser() -> argparse.ArgumentParser:
 
     replay = command("replay", _replay, "rebuild the read models of some services, or of all, from their events")
     replay.add_argument("services", nargs="*")
+
+    parked = command("parked", _parked, "show messages that could not be handled, or have them tried again")
+    parked.add_argument("--service", action="append", default=[], help="of this service alone; may be given again")
+    parked.add_argument("--again", action="store_true", help="try these, or all, again")
+    parked.add_argument("ids", nargs="*", type=int)
 
     for name, meaning in (
         ("keys", "make keys: ezstat keys create ..."),
@@ -233,9 +237,16 @@ def _gateway_config(settings: Settings, arguments: argparse.Namespace) -> None:
         listen=arguments.listen,
         upstreams=dict(pair.split("=", 1) for pair in arguments.upstream),
         trusted=[str(network) for network in Proxies(settings.trusted_proxies).networks],
-        openapi=arguments.openapi,
     )
     print(text, end="")
+
+
+def _write_out(data: bytes) -> None:
+    """All of it: with PYTHONUNBUFFERED, `print` drops what a pipe does not take at once."""
+    sys.stdout.flush()
+    left = memoryview(data + b"\n")
+    while left:
+        left = left[os.write(sys.stdout.fileno(), left) :]
 
 
 def _openapi(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -258,7 +269,7 @@ def _openapi(settings: Settings, arguments: argparse.Namespace) -> None:
             log_level="error",
         )
         _log(apart, "openapi")
-        print(uvloop.run(describe(apart, load_services())).decode())
+        _write_out(uvloop.run(describe(apart, load_services())))
 
 
 def _send(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -280,6 +291,16 @@ def _replay(settings: Settings, arguments: argparse.Namespace) -> None:
         _run_command(settings, service.commands["replay"], [])
 
 
+def _parked(settings: Settings, arguments: argparse.Namespace) -> None:
+    from functools import partial
+
+    from libs.runtime.catalogue import load_services
+    from libs.runtime.parked import parked
+
+    services = load_services(arguments.service)
+    _run_command(settings, partial(parked, services=services, again=arguments.again, ids=arguments.ids))
+
+
 def _service_command(settings: Settings, arguments: argparse.Namespace) -> None:
     from libs.runtime.catalogue import find_command
 
@@ -288,14 +309,14 @@ def _service_command(settings: Settings, arguments: argparse.Namespace) -> None:
     _run_command(settings, command, rest)
 
 
-def _run_command(settings: Settings, command: Callable[..., Any], words: Sequence[str]) -> None:
+def _run_command(settings: Settings, command: Callable[..., Any], *words: Sequence[str]) -> None:
     import uvloop
 
     from libs.runtime.setup import run_command
 
     settings = _connected(settings)
     _log(settings, "command")
-    text = uvloop.run(run_command(settings, command, words))
+    text = uvloop.run(run_command(settings, command, *words))
     if text:
         print(text)
 

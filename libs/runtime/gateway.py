@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from libs.runtime.openapi import PATH as OPENAPI_PATH
-from libs.runtime.openapi import document
 from libs.runtime.service import HttpSide, Route, Service
 
 if TYPE_CHECKING:
@@ -119,32 +117,19 @@ def presented_key(query: bytes, authorization: bytes) -> bytes:
 
 def dispatch(services: Sequence[Service], sides: Mapping[str, HttpSide]) -> ASGI:
     """One ASGI application for several services in one process. What no row covers is answered by the service of the
-    least specific row, so that the answer has the look of the house; `/openapi.json`, when none has a row for it,
-    describes them all. The services are entered by the role, so there is no lifespan here."""
+    least specific row, so that the answer has the look of the house. The services are entered by the role, so there
+    is no lifespan here."""
     rows = table([service for service in services if service.name in sides])
     routes = Table(rows)
     apps: dict[str, ASGI] = {name: side.app for name, side in sides.items()}
     fallback = rows[-1].service if rows else next(iter(apps))
-    undescribed = all(row.route.path.encode() != OPENAPI_PATH for row in rows)
-    described: list[bytes] = []
 
     async def answer(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             raise ValueError(f"EzStat speaks HTTP, not {scope['type']}")
-        path = scope.get("raw_path") or scope["path"].encode()
-        if undescribed and path == OPENAPI_PATH and scope["method"] in ("GET", "HEAD"):
-            if not described:
-                described.append(document({name: side.app for name, side in sides.items()}))
-            await _send_json(described[0], scope["method"] == "GET", send)
-            return
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        path = scope.get("raw_path") or scope["path"].encode()
         name = routes.service_of(path, scope["query_string"], authorization)
         await apps[name or fallback](scope, receive, send)
 
     return answer
-
-
-async def _send_json(body: bytes, with_body: bool, send: Any) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body if with_body else b""})

@@ -63,13 +63,6 @@ server {{
     }}
 """
 
-_OPENAPI = """\
-    location = /openapi.json {{
-        default_type application/json;
-        alias {file};
-    }}
-"""
-
 # Ordinary locations, not named ones: nginx can't go to those for a request line that it could not read.
 _REFUSAL = """\
     location = /.refused/{name} {{
@@ -97,11 +90,9 @@ def configuration(
     listen: str = "80",
     upstreams: Mapping[str, str] | None = None,
     trusted: Sequence[str] = (),
-    openapi: str = "",
 ) -> str:
     """The whole text. `upstreams` says where services are (`host:port`, several with commas; else `<name>:8000`),
-    `trusted` which networks a proxy in front of this one may have, whose word about HTTPS counts, `openapi` in which
-    file nginx finds the document of all services (no single one of them knows it)."""
+    `trusted` which networks a proxy in front of this one may have, whose word about HTTPS counts."""
     rows = table(services)
     names = dict.fromkeys(row.service for row in rows)
     parts = [_HEAD, _key_map(), _service_map(rows), _scheme_map(trusted), _logged_map(rows), _LOGGING]
@@ -109,7 +100,6 @@ def configuration(
     parts += [_upstream(name, (upstreams or {}).get(name, f"{name}:8000")) for name in names]
     parts += [
         _SERVER.format(listen=listen, body=MEBIBYTE, error_pages=_error_pages()),
-        *([_OPENAPI.format(file=openapi)] if openapi else []),
         *_locations(rows),
         *_refusals(),
         "}\n",

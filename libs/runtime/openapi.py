@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-PATH = b"/openapi.json"
-
 
 class DocumentConflict(ValueError):
     """Two services describe different things under one name."""

@@ -34,7 +34,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise PortInUse(f"can't listen on {host}:{port}: {error.strerror}; choose another with PORT and HOST") from None
+        raise PortInUse(
+            f"can't listen on {host}:{port}: {error.strerror}; choose another with PORT and EZSTAT_HOST"
+        ) from None
     listener.listen(_BACKLOG)
     return listener
 

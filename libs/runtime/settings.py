@@ -23,7 +23,7 @@ def _setting(default: Any, env: str, meaning: str, *, secret: bool = False) -> A
 class Settings:
     """All settings of a process. Defaults work; sizes are bytes, times are seconds, rates are per second."""
 
-    host: str = _setting("127.0.0.1", "HOST", "address that HTTP listens on (0.0.0.0 for every interface)")
+    host: str = _setting("127.0.0.1", "EZSTAT_HOST", "address that HTTP listens on (0.0.0.0 for every interface)")
     port: int = _setting(8000, "PORT", "port that HTTP listens on")
     public_url: str = _setting("", "EZSTAT_URL", "address that users see, for links; empty: http://localhost:PORT")
     data: Path = _setting(Path(".ezstat"), "EZSTAT_DATA", "folder for databases, spool, imports and secrets")

@@ -31,4 +31,7 @@ async def run_command(settings: Settings, command: Callable[..., Any], *argument
     """Call a service's command with a process of role "work"."""
     async with open_process(settings, "work", "command") as process, background_tasks() as tasks:
         process.tasks = tasks
-        return await command(process, *arguments)
+        try:
+            return await command(process, *arguments)
+        except DatabaseUnavailable as error:
+            raise CannotRun(f"Postgres is away: {error}") from error

@@ -37,7 +37,7 @@ def known_already(recipient: str, url: str) -> Letter:
         recipient,
         "You have an EzStat account already",
         f"Somebody, probably you, tried to sign up with this address, which has an account already.\n\n"
-        f"Sign in: {url}/login\nForgot the password? {url}/forgot\n\n"
+        f"Sign in: {url}/signin\nForgot the password? {url}/reset\n\n"
         "If it was not you, there is nothing to do.\n",
     )
 

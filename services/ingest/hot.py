@@ -31,9 +31,9 @@ class HotSenders:
     def routes(self) -> dict[bytes, HotEntry]:
         senders = self._senders
         return {
-            b"/ez": self._route(senders.ez),
-            b"/c": self._route(senders.count),
-            b"/v": self._route(senders.value),
+            b"/ez": self._route(senders.ez, methods=(b"POST", b"GET")),
+            b"/c": self._route(senders.count, methods=(b"POST", b"GET")),
+            b"/v": self._route(senders.value, methods=(b"POST", b"GET")),
             b"/v1/stat": self._route(senders.v1_stat),
             b"/v1/stat/count": self._route(senders.v1_count),
             b"/v1/stat/value": self._route(senders.v1_value),
@@ -41,13 +41,18 @@ class HotSenders:
             b"/api/v1/batch": self._route(senders.batch, BATCH_LIMIT),
         }
 
-    def _route(self, handler: Callable[[PointRequest, Tell], None], limit: int = MIB) -> HotRoute:
+    def _route(
+        self,
+        handler: Callable[[PointRequest, Tell], None],
+        limit: int = MIB,
+        methods: tuple[bytes, ...] = (b"POST",),
+    ) -> HotRoute:
         render = self._render
 
         def handle(request: HotRequest) -> None:
             handler(request, lambda answer, principal: request.answer(render(answer, principal)))
 
-        return HotRoute(handle, limit)
+        return HotRoute(handle, limit, methods)
 
     def _render(self, answer: Answer, principal: Principal | None) -> bytes:
         if answer.status != 200:

@@ -38,6 +38,14 @@ def unescape(value: bytes) -> bytes:
     return unquote_to_bytes(value.replace(b"+", b" ")) if b"%" in value or b"+" in value else value
 
 
+def text(value: bytes, name: bytes) -> str:
+    """The text behind a form value, which must be UTF-8; `name` is its field's."""
+    try:
+        return unescape(value).decode()
+    except UnicodeDecodeError:
+        raise Refused(name.decode(errors="ignore"), "forms must be UTF-8") from None
+
+
 def number(raw: bytes, param: str) -> float:
     """A finite double from text such as `1`, `1.0` or `1e+06`; no comma, no hex, no NaN."""
     if not _NUMBER(raw):

@@ -169,7 +169,10 @@ def _fields(request: PointRequest) -> Fields:
 
 
 def _bearer(request: PointRequest) -> bytes:
-    scheme, _, secret = _header(request, b"authorization").partition(b" ")
+    shown = [value for name, value in request.headers if name == b"authorization"]
+    if len(shown) != 1:
+        return b""
+    scheme, _, secret = shown[0].partition(b" ")
     return secret.strip() if scheme.lower() == b"bearer" else b""
 
 
@@ -336,7 +339,7 @@ class Senders:
         if _is_json(request):
             row = _decode(_row_decoder, request.body)
         else:
-            fields = {name: parse.unescape(value).decode(errors="replace") for name, value in _fields(request).items()}
+            fields = {name: parse.text(value, name) for name, value in _fields(request).items()}
             if b"stat" not in fields:
                 raise Refused("stat", "stat is required")
             row = Row(fields[b"stat"], fields.get(b"count"), fields.get(b"value"), fields.get(b"t") or None)
@@ -349,6 +352,7 @@ class Senders:
         self._many(_bearer_of(request), [row], reply, request)
 
     def _v1_many(self, request: PointRequest, tell: Tell) -> None:
+        _is_json(request)
         body = _decode(_v1_decoder, request.body)
         self._accepted(request, body.stats, tell)
 
@@ -357,6 +361,7 @@ class Senders:
         self._many(_bearer_of(request), rows, _Reply(request, Answer(200, shape % len(rows)), tell), request)
 
     def _batch(self, request: PointRequest, tell: Tell) -> None:
+        _is_json(request)
         body = request.body.strip()
         rows = _decode(_rows_decoder, body) if body.startswith(b"[") else _ndjson(body)
         self._accepted(request, rows, tell)

@@ -1,5 +1,7 @@
 """Errors in the look of the house, for people; programs get theirs in the dialect of the path."""
 
+from urllib.parse import urlencode
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -33,8 +35,15 @@ async def handle(request: Request, error: Exception) -> Response:
     if not for_people(request):
         return failures.answer(api_error, request.scope)
     if isinstance(api_error, Unauthorized):
-        return RedirectResponse("/signin", 303)
+        return RedirectResponse(_sign_in_for(request), 303)
     return _page(request, api_error)
+
+
+def _sign_in_for(request: Request) -> str:
+    """To sign in, and back to the page that wanted it."""
+    if request.method != "GET":
+        return "/signin"
+    return "/signin?" + urlencode({"next": request.scope["path"]})
 
 
 def as_api_error(error: Exception) -> ApiError:

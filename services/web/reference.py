@@ -16,6 +16,7 @@ _KEY_FIELDS = ("ezkey", "ukey", "api_key")
 _FORM = "application/x-www-form-urlencoded"
 _WIDE = 72  # characters of a line that is not broken
 _DEEPEST = 6
+_ORDER = ("Sending", "Stats", "Dashboard", "Live", "Export and import", "StatFlow", "Keys", "Account", "Sign-in")
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,17 @@ class Chapter:
 
 
 def chapters(document: Document, base: str) -> list[Chapter]:
-    """The endpoints by their first tag, in the order of the document; `base` is the address in the lines to paste."""
+    """The endpoints by their first tag, what people come for first; `base` is the address in the lines to paste."""
     found: dict[str, Chapter] = {}
     for path, method, operation in _operations(document):
         title = str((operation.get("tags") or ["Other"])[0])
         title = title[:1].upper() + title[1:]
         found.setdefault(title, Chapter(title)).endpoints.append(_endpoint(document, base, path, method, operation))
-    return list(found.values())
+    return sorted(found.values(), key=lambda chapter: (_place(chapter.title), chapter.title))
+
+
+def _place(title: str) -> int:
+    return _ORDER.index(title) if title in _ORDER else len(_ORDER)
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
@@ -70,13 +75,22 @@ def _endpoint(document: Document, base: str, path: str, method: str, operation: 
     return Endpoint(
         method=method.upper(),
         path=path,
-        summary=operation.get("summary", "").rstrip("."),
+        summary=_summary(operation),
         description=operation.get("description", ""),
         parameters=tuple(
             Parameter(parameter["name"], _meaning(parameter)) for parameter in parameters if parameter["in"] == "query"
         ),
         curl=_curl(document, base, path, method, operation, parameters),
     )
+
+
+def _summary(operation: Document) -> str:
+    """What somebody wrote; a summary that the framework made of a function's name is only better than nothing."""
+    summary: str = operation.get("summary", "").rstrip(".")
+    made = operation.get("operationId", "").startswith(summary.lower().replace(" ", "_") + "_")
+    if made and operation.get("description"):
+        return ""
+    return summary.capitalize() if made else summary
 
 
 def _meaning(parameter: Document) -> str:
@@ -107,7 +121,8 @@ def _curl(
     if isinstance(body, Mapping) and media == _FORM:
         parts += [f"-d {shlex.quote(f'{name}={_with_key(name, value)}')}" for name, value in body.items()]
     elif body is not None:
-        parts += ["--json " + shlex.quote(json.dumps(body, ensure_ascii=False))]
+        sent = shlex.quote(json.dumps(body, ensure_ascii=False))
+        parts += ["-H 'Content-Type: application/json'", f"-d {sent}"]
     return _joined(["curl", *parts, shlex.quote(url)])
 
 

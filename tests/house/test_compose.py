@@ -25,7 +25,7 @@ KNOWN_TO_1_29 = {
     "build", "command", "depends_on", "entrypoint", "environment", "healthcheck", "image", "networks", "ports",
     "restart", "shm_size", "stop_grace_period", "stop_signal", "user", "volumes",
 }  # fmt: skip
-SET_BY_COMPOSE = {"HOST", "PORT", "EZSTAT_DATA", "EZSTAT_HTTP_WORKERS"}
+SET_BY_COMPOSE = {"EZSTAT_HOST", "PORT", "EZSTAT_DATA", "EZSTAT_HTTP_WORKERS"}
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
 
 

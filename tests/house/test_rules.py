@@ -74,7 +74,7 @@ def test_no_new_service_is_left_out_of_the_entry_points() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     registered = project["entry-points"]["ezstat.services"]
     wired = {path.parent.name for path in tracked("services/*/service.py")}
-    assert wired <= set(registered)
+    assert wired == set(registered)
     assert all(target == f"services.{name}.service:service" for name, target in registered.items())
 
 

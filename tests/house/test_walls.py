@@ -30,9 +30,6 @@ def copy(tmp_path: Path) -> Path:
     for folder in ("libs", "services"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "services/ingest/projections.py").touch()
-    (tmp_path / "services/ingest/domain.py").touch()
-    (tmp_path / "services/accounts/domain.py").touch()
     return tmp_path
 
 

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
-from starlette.datastructures import UploadFile
+from pydantic import BaseModel, BeforeValidator, Field
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from libs.contracts.ingest import Kind
 from libs.http.credentials import bearer
 from libs.http.errors import ApiError, BadRequest
+from libs.http.exchange import exchange_of
 from libs.http.paths import path_text
 from libs.http.principal import Principal
 from services.ingest import parse
@@ -41,10 +43,21 @@ async def _read(request: Request) -> OrdinaryRequest:
     headers = list(request.scope["headers"])
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return OrdinaryRequest(request, await request.body(), headers)
-    form = await request.form(max_files=0, max_fields=100)
-    pairs = [(name, value) for name, value in form.multi_items() if not isinstance(value, UploadFile)]
+    pairs = await _multipart(request)
     headers = [pair for pair in headers if pair[0] != b"content-type"]
     return OrdinaryRequest(request, urlencode(pairs).encode(), headers)
+
+
+async def _multipart(request: Request) -> list[tuple[bytes, bytes]]:
+    """The fields of a multipart form. Read as Latin-1, so that they come back byte by byte: what is not UTF-8 the
+    framework would take for Latin-1, and a wrong name be stored."""
+    headers = Headers({"content-type": f"{request.headers['content-type']}; charset=latin-1"})
+    try:
+        form = await MultiPartParser(headers, request.stream(), max_files=0, max_fields=100).parse()
+    except MultiPartException:
+        raise BadRequest("the multipart form can't be read") from None
+    texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in texts]
 
 
 def _response(answer: Answer) -> Response:
@@ -62,7 +75,8 @@ async def ordinary(handler: Handler, request: Request) -> Response:
 
     def tell(answer: Answer, principal: Principal | None) -> None:
         if principal is not None:
-            request.state.principal = principal
+            exchange = exchange_of(request)
+            exchange.principal, exchange.writes = principal, True
         if not answered.done():  # the client may be gone; its points count all the same
             answered.set_result(_response(answer))
 
@@ -70,18 +84,28 @@ async def ordinary(handler: Handler, request: Request) -> Response:
     return await asyncio.shield(answered)
 
 
+def _number(sent: object) -> object:
+    """As strict as the other dialects: the framework would take `true` and `"1_000"` for numbers."""
+    if isinstance(sent, bool):
+        raise ValueError("Input should be a number")
+    return parse.number(sent.encode(errors="replace"), "it") if isinstance(sent, str) else sent
+
+
+Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
+
+
 class Count(BaseModel):
     """An increment."""
 
-    count: float = Field(allow_inf_nan=False, examples=[1])
-    t: float | None = Field(None, description="Unix seconds; now when left out")
+    count: Number = Field(allow_inf_nan=False, examples=[1])
+    t: Number | None = Field(None, description="Unix seconds; now when left out")
 
 
 class Value(BaseModel):
     """A measurement."""
 
-    value: float = Field(allow_inf_nan=False, examples=[142])
-    t: float | None = Field(None, description="Unix seconds; now when left out")
+    value: Number = Field(allow_inf_nan=False, examples=[142])
+    t: Number | None = Field(None, description="Unix seconds; now when left out")
 
 
 class Ok(BaseModel):

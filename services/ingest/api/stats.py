@@ -13,6 +13,7 @@ from libs.http.paths import path_text
 from libs.http.principal import Principal
 from services.ingest import answers
 from services.ingest.application import Application
+from services.ingest.domain import clean_name
 from services.ingest.reading import Asked, Reading
 
 MOST_ROWS = 1000
@@ -102,7 +103,7 @@ def encode_cursor(name: str) -> str:
 
 def decode_cursor(cursor: str) -> str:
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        return clean_name(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error):
         raise BadRequest("cursor is not one of ours", param="cursor") from None
 

@@ -86,7 +86,9 @@ setInterval(showAges, 1000);
 // -- the live part of a page: told of points by the stream, drawn by the server
 
 const QUIET = 250; // milliseconds from a point to what is drawn; points that come meanwhile share it
-const POLL = 5000; // between looks while the stream is away
+const BETWEEN = 1000; // at least, from one look to the next
+const SETTLED = 2000; // from the last point to a last look: what was not in the figures then is now
+const POLL = 3000; // between looks while the stream is away
 const RECHECK = 60000; // between looks while it works: what falls out of the range changes figures too
 
 // Marks the rows that received points since, and returns them.
@@ -117,6 +119,7 @@ class Live {
     this.asking = false;
     this.askAgain = false;
     this.timer = 0;
+    this.lastTimer = 0;
     this.looked = Date.now();
     this.stream();
     setInterval(() => this.recheck(), 1000);
@@ -131,7 +134,7 @@ class Live {
       // The browser tries again by itself unless the answer was no stream at all.
       if (source.readyState === EventSource.CLOSED) setTimeout(() => this.stream(), POLL * 2);
     });
-    for (const kind of ["message", "point", "points"]) source.addEventListener(kind, () => this.soon());
+    source.addEventListener("points", () => this.landed());
     addEventListener("pagehide", () => source.close(), { once: true });
   }
 
@@ -145,7 +148,14 @@ class Live {
   }
 
   soon() {
-    this.timer ||= setTimeout(() => { this.timer = 0; this.look(); }, QUIET);
+    const wait = Math.max(QUIET, BETWEEN - (Date.now() - this.looked));
+    this.timer ||= setTimeout(() => { this.timer = 0; this.look(); }, wait);
+  }
+
+  landed() {
+    this.soon();
+    clearTimeout(this.lastTimer);
+    this.lastTimer = setTimeout(() => this.look(), SETTLED);
   }
 
   recheck() {

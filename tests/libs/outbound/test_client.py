@@ -168,6 +168,15 @@ async def test_a_rebinding_name_server_only_ever_gets_its_public_address_dialled
     assert dialled.addresses == ["1.1.1.1"]
 
 
+async def test_the_next_address_is_tried_when_one_can_not_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, ["2606:4700::1111", "1.1.1.1"])
+    dialled = Dialled()
+    async with guarded_client(dialler=dialled) as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get("https://both.example/")
+    assert dialled.addresses == ["2606:4700::1111", "1.1.1.1"]
+
+
 async def test_a_redirect_is_not_followed_and_an_answer_is_read_up_to_its_limit(inside: ThreadingHTTPServer) -> None:
     async with guarded_client(ports=(inside.server_port,), allowed=networks("127.0.0.0/8")) as client:
         request = client.build_request("GET", f"http://127.0.0.1:{inside.server_port}/outer")

@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from libs.contracts.accounts import RING_LEFT, RingBeat
+from services.accounts.barrier import register
 from tests.cast import PASSWORD, Cast, gather_cast, newest_token
 from tests.eventually import eventually
 from tests.servers import Servers
@@ -72,6 +74,24 @@ async def test_a_revoked_key_is_refused_once_the_delete_is_answered(cast: Cast) 
     assert (await cast.alice.client.delete(f"/api/v1/auth/api-keys/{made['id']}")).status_code == 404
     listed = (await cast.alice.client.get("/api/v1/auth/api-keys?revoked=1")).json()["api_keys"]
     assert next(row for row in listed if row["id"] == made["id"])["revoked_at"]
+
+
+async def test_a_revocation_says_pending_while_some_process_can_not_be_asked(
+    here: Installation, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here.context.barrier, "_deadline", 0.2)
+    await register(here.process.database, "far:1:silent")
+    made = (await cast.alice.client.post("/api/v1/auth/api-keys", json={"name": "x"})).json()
+    gone = await cast.alice.client.delete(f"/api/v1/auth/api-keys/{made['id']}")
+    assert (gone.status_code, gone.json()) == (202, {"status": "pending"})
+    assert (await cast.alice.client.get("/api/v1/account", headers=bearer(made["key"]))).status_code == 401
+    await here.process.bus.broadcast(RING_LEFT, RingBeat(ring="far:1:*"))
+
+    async def is_done() -> bool:
+        answer = await cast.alice.client.post("/api/v1/auth/read-keys", json={"name": "x"})
+        return (await cast.alice.client.delete(f"/api/v1/auth/read-keys/{answer.json()['id']}")).status_code == 204
+
+    await eventually(is_done)
 
 
 async def test_keys_have_style_mode_scopes_and_expiry(cast: Cast) -> None:

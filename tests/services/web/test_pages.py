@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -156,7 +157,7 @@ def test_a_form_of_a_session_needs_the_sessions_token(person: Person, ezstat: Ez
 @pytest.mark.parametrize("path", ["/keys", "/fragments/stats"])
 def test_strangers_are_sent_to_sign_in(stranger: httpx.Client, path: str) -> None:
     answer = stranger.get(path)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/signin?next={quote(path, safe='')}")
     assert stranger.get(path, headers={"Accept": "*/*"}).status_code == 401
 
 

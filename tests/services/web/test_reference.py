@@ -7,6 +7,7 @@ import pytest
 from services.web import reference
 
 BASE = "http://stats.example"
+JSON = "curl -H 'Content-Type: application/json' \\\n     -d '{\"count\": 1}' \\\n     http://stats.example/x"
 
 
 def curl(operation: dict[str, Any], path: str = "/x", method: str = "get", **components: Any) -> str:
@@ -27,7 +28,7 @@ def body(media: str, **described: Any) -> dict[str, Any]:
         ({}, "post", "curl -X POST http://stats.example/x"),
         ({"security": [{"bearer": []}]}, "get", "curl -H 'Authorization: Bearer YOUR_KEY' http://stats.example/x"),
         ({"security": [{"session": []}]}, "get", "curl -b 'ezstat_session=…' http://stats.example/x"),
-        (body("application/json", example={"count": 1}), "post", "curl --json '{\"count\": 1}' http://stats.example/x"),
+        (body("application/json", example={"count": 1}), "post", JSON),
         (
             body("application/x-www-form-urlencoded", example={"ezkey": "k", "stat": "it's"}),
             "post",
@@ -62,6 +63,15 @@ def test_a_schema_that_holds_itself_ends() -> None:
 def test_parts_of_a_path_are_filled_in_and_encoded() -> None:
     name = {"name": "name", "in": "path", "schema": {"examples": ["a/b c"]}}
     assert curl({"parameters": [name]}, "/stats/{name}/{other}") == "curl http://stats.example/stats/a%2Fb%20c/OTHER"
+
+
+def test_what_the_framework_made_of_a_name_is_no_summary() -> None:
+    made = {"summary": "Show Account", "operationId": "show_account_api_get", "description": "Who pays."}
+    written = {"summary": "List stats", "operationId": "list_api_get", "description": "By name."}
+    alone = {"summary": "Show Account", "operationId": "show_account_api_get"}
+    document = {"paths": {"/x": {"get": made, "post": written, "put": alone}}}
+    (chapter,) = reference.chapters(document, BASE)
+    assert [endpoint.summary for endpoint in chapter.endpoints] == ["", "List stats", "Show account"]
 
 
 def test_parameters_say_what_they_may_be() -> None:
