@@ -5,7 +5,8 @@ from collections.abc import Callable
 from libs.http.hot import MIB, HotEntry, HotRequest, HotRoute, hot_response
 from libs.http.principal import Principal
 from libs.runtime.clock import Clock, uuid7
-from services.ingest.senders import Answer, PointRequest, Senders, Tell
+from services.ingest.replies import Answer, PointRequest, Tell
+from services.ingest.senders import Senders
 
 BATCH_LIMIT = 16 * MIB
 _SAME_FOR = 0.05

@@ -2,106 +2,23 @@
 points to the intake; the hot path and the FastAPI routes call the same ones."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from libs.contracts.ingest import Kind
-from libs.http.dialects import dialect_of
 from libs.http.errors import ApiError, BadRequest, Forbidden, Unauthorized, UnsupportedMedia
 from libs.http.principal import Principal
 from services.ingest import parse
 from services.ingest.batches import Row, item_id, one_of
 from services.ingest.intake import Intake, Single
 from services.ingest.parse import Refused
+from services.ingest.replies import OK_EZ, OK_GIF, OK_V1, OPEN, Answer, PointRequest, Reply, Tell
 
-GIF = (
-    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00"
-    b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
-)
 MAX_ROWS = 10_000
 Fields = dict[bytes, bytes]
 _FORM = b"application/x-www-form-urlencoded"
 T = TypeVar("T")
-
-
-class PointRequest(Protocol):
-    """A request with its whole body, from the hot path or from ASGI. Header names are lower-case."""
-
-    body: bytes
-
-    @property
-    def method(self) -> bytes: ...
-
-    @property
-    def path(self) -> bytes: ...
-
-    @property
-    def query(self) -> bytes: ...
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]: ...
-
-    @property
-    def content_type(self) -> bytes: ...
-
-    @property
-    def idempotency_key(self) -> bytes: ...
-
-
-class Answer:
-    """An HTTP answer; `headers` are complete lines. `shared`: the same object answers many requests."""
-
-    __slots__ = ("body", "content_type", "headers", "shared", "status")
-
-    def __init__(
-        self, status: int, body: bytes, content_type: bytes = b"application/json", headers: bytes = b""
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.content_type = content_type
-        self.headers = headers
-        self.shared = False
-
-
-Tell = Callable[[Answer, Principal | None], None]
-"""Sends an answer; with the principal, its rate-limit headers come along."""
-
-OPEN = b"access-control-allow-origin: *\r\n"
-_PIXEL = b"cache-control: no-store\r\ncross-origin-resource-policy: cross-origin\r\n" + OPEN
-OK_EZ = Answer(200, b'{"status":200,"msg":"ok"}', headers=OPEN)
-OK_GIF = Answer(200, GIF, b"image/gif", _PIXEL)
-OK_V1 = Answer(200, b'{"msg":"ok"}')
-for _answer in (OK_EZ, OK_GIF, OK_V1):
-    _answer.shared = True
-
-
-class _Reply:
-    """Turns the end of an intake into the answer of the path's dialect."""
-
-    __slots__ = ("_image", "_ok", "_path", "_tell", "principal")
-
-    def __init__(self, request: PointRequest, ok: Answer, tell: Tell, *, image: bool = False) -> None:
-        self._path = request.path
-        self._ok = ok
-        self._tell = tell
-        self._image = image
-        self.principal: Principal | None = None
-
-    def __call__(self, error: ApiError | None) -> None:
-        if error is None:
-            self._tell(self._ok, self.principal)
-        else:
-            self._tell(refusal(self._path, error, image=self._image), self.principal)
-
-
-def refusal(path: bytes, error: ApiError, *, image: bool = False) -> Answer:
-    """The answer of an error in the dialect of its path; as a pixel where an image is wanted."""
-    lines = b"".join(b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in error.headers.items())
-    if image:
-        return Answer(error.status, GIF, b"image/gif", _PIXEL + lines)
-    open_path = OPEN if path in (b"/ez", b"/c", b"/v") else b""
-    return Answer(error.status, dialect_of(path.decode("latin-1")).body(error), headers=open_path + lines)
 
 
 class _EzBody(msgspec.Struct):
@@ -191,44 +108,44 @@ class Senders:
 
     def ez(self, request: PointRequest, tell: Tell) -> None:
         """`/ez`: a form, a query string, one JSON point or a JSON batch."""
-        reply = _Reply(request, OK_EZ, tell)
+        reply = Reply(request, OK_EZ, tell)
         self._guard(reply, self._ez, request, reply)
 
     def count(self, request: PointRequest, tell: Tell) -> None:
         """`/c`: one counter by name, id or classic key; GET answers the pixel."""
         pixel = request.method == b"GET"
         image = pixel and b"image/" in _header(request, b"accept")
-        reply = _Reply(request, OK_GIF if pixel else OK_EZ, tell, image=image)
+        reply = Reply(request, OK_GIF if pixel else OK_EZ, tell, image=image)
         self._guard(reply, self._classic, request, reply, "counter")
 
     def value(self, request: PointRequest, tell: Tell) -> None:
         """`/v`: one gauge by name, id or classic key."""
-        reply = _Reply(request, OK_EZ, tell)
+        reply = Reply(request, OK_EZ, tell)
         self._guard(reply, self._classic, request, reply, "gauge")
 
     def v1_stat(self, request: PointRequest, tell: Tell) -> None:
         """`POST /v1/stat`: one point in JSON; of count and value the one that is not zero."""
-        reply = _Reply(request, OK_V1, tell)
+        reply = Reply(request, OK_V1, tell)
         self._guard(reply, self._v1_one, request, reply, None)
 
     def v1_count(self, request: PointRequest, tell: Tell) -> None:
-        reply = _Reply(request, OK_V1, tell)
+        reply = Reply(request, OK_V1, tell)
         self._guard(reply, self._v1_one, request, reply, "counter")
 
     def v1_value(self, request: PointRequest, tell: Tell) -> None:
-        reply = _Reply(request, OK_V1, tell)
+        reply = Reply(request, OK_V1, tell)
         self._guard(reply, self._v1_one, request, reply, "gauge")
 
     def v1_stats(self, request: PointRequest, tell: Tell) -> None:
         """`POST /v1/stats {"stats":[…]}`: a batch."""
-        self._guard(_Reply(request, OK_V1, tell), self._v1_many, request, tell)
+        self._guard(Reply(request, OK_V1, tell), self._v1_many, request, tell)
 
     def batch(self, request: PointRequest, tell: Tell) -> None:
         """`POST /api/v1/batch`: NDJSON or a JSON array, up to 10,000 rows."""
-        self._guard(_Reply(request, OK_V1, tell), self._batch, request, tell)
+        self._guard(Reply(request, OK_V1, tell), self._batch, request, tell)
 
     @staticmethod
-    def _guard(reply: _Reply, handle: Callable[..., None], *args: object) -> None:
+    def _guard(reply: Reply, handle: Callable[..., None], *args: object) -> None:
         try:
             handle(*args)
         except Refused as error:
@@ -236,14 +153,14 @@ class Senders:
         except ApiError as error:
             reply(error)
 
-    def _single(self, secret: bytes, point: Single, reply: _Reply, request: PointRequest, *, ez: bool = True) -> None:
+    def _single(self, secret: bytes, point: Single, reply: Reply, request: PointRequest, *, ez: bool = True) -> None:
         principal = self._intake.ring.known(secret)
         if principal is None:
             self._intake.when_known(secret, lambda found: self._single_for(found, point, reply, request, ez), reply)
         else:
             self._single_for(principal, point, reply, request, ez)
 
-    def _single_for(self, principal: Principal, point: Single, reply: _Reply, request: PointRequest, ez: bool) -> None:
+    def _single_for(self, principal: Principal, point: Single, reply: Reply, request: PointRequest, ez: bool) -> None:
         reply.principal = principal
         if not ez:
             _no_ez_key(principal)
@@ -255,7 +172,7 @@ class Senders:
         self,
         secret: bytes,
         rows: list[Row],
-        reply: _Reply,
+        reply: Reply,
         request: PointRequest,
         *,
         ez: bool = False,
@@ -273,7 +190,7 @@ class Senders:
 
         self._intake.when_known(secret, take, reply)
 
-    def _ez(self, request: PointRequest, reply: _Reply) -> None:
+    def _ez(self, request: PointRequest, reply: Reply) -> None:
         if _is_json(request):
             self._ez_json(request, reply)
             return
@@ -292,21 +209,21 @@ class Senders:
         at = parse.moment(parse.number(parse.unescape(time).strip(), "t"), now) if time else round(now * 1e6)
         self._single(secret, Single(raw, kind, value, at), reply, request)
 
-    def _ez_json(self, request: PointRequest, reply: _Reply) -> None:
+    def _ez_json(self, request: PointRequest, reply: Reply) -> None:
         body = _decode(_ez_decoder, request.body)
         secret = (body.ezkey or body.email or body.ukey or "").encode() or _bearer(request)
         if not secret:
             raise Unauthorized
         if body.data is not None:
             ok = Answer(200, b'{"status":200,"msg":"ok","multiple":%d}' % len(body.data), headers=OPEN)
-            rows, many = body.data, _Reply(request, ok, reply._tell)
+            rows, many = body.data, Reply(request, ok, reply.tell)
         elif body.stat is not None:
             rows, many = [Row(body.stat, body.count, body.value, body.t, body.id)], reply
         else:
             raise Refused("stat", "stat or data is required")
         self._many(secret, rows, many, request, ez=True)
 
-    def _classic(self, request: PointRequest, reply: _Reply, kind: Kind) -> None:
+    def _classic(self, request: PointRequest, reply: Reply, kind: Kind) -> None:
         fields = self._classic_json(request) if request.body and _is_json(request) else _fields(request)
         secret = parse.unescape(fields.get(b"ukey") or fields.get(b"ezkey") or fields.get(b"email") or b"") or _bearer(
             request
@@ -335,7 +252,7 @@ class Senders:
         }  # fmt: skip
         return {name.encode(): parse.escape(str(value)) for name, value in given.items() if value is not None}
 
-    def _v1_one(self, request: PointRequest, reply: _Reply, kind: Kind | None) -> None:
+    def _v1_one(self, request: PointRequest, reply: Reply, kind: Kind | None) -> None:
         if _is_json(request):
             row = _decode(_row_decoder, request.body)
         else:
@@ -358,7 +275,7 @@ class Senders:
 
     def _accepted(self, request: PointRequest, rows: list[Row], tell: Tell) -> None:
         shape = b'{"accepted":%d}' if request.path.startswith(b"/api/") else b'{"msg":"ok","accepted":%d}'
-        self._many(_bearer_of(request), rows, _Reply(request, Answer(200, shape % len(rows)), tell), request)
+        self._many(_bearer_of(request), rows, Reply(request, Answer(200, shape % len(rows)), tell), request)
 
     def _batch(self, request: PointRequest, tell: Tell) -> None:
         _is_json(request)

@@ -20,7 +20,8 @@ from services.ingest import parse
 from services.ingest.batches import item_id
 from services.ingest.intake import WRITE, Intake, Single
 from services.ingest.parse import Refused
-from services.ingest.senders import Answer, PointRequest, Senders, Tell
+from services.ingest.replies import Answer, PointRequest, Tell
+from services.ingest.senders import Senders
 
 Handler = Callable[[PointRequest, Tell], None]
 
