@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from tests.eventually import eventually
 from tests.faults.accounting import loading, settle
 from tests.faults.long import LONG
 from tests.running import Ezstat, Person, running
@@ -36,7 +37,7 @@ def key(person: Person) -> str:
 
 async def test_a_calm_load_is_exact(house: Ezstat, key: str) -> None:
     async with loading(house.url, key, "calm") as account:
-        await asyncio.sleep(1)
+        await eventually(lambda: account.statuses[200] > 200, within=20)
     assert set(account.statuses) == {200}
     await settle(house.url, key, "calm", account, within=10)
 
@@ -45,7 +46,7 @@ async def test_a_calm_load_is_exact(house: Ezstat, key: str) -> None:
 async def test_killing_any_component_loses_and_doubles_nothing(house: Ezstat, key: str, name: str) -> None:
     async with loading(house.url, key, f"kill-{name}") as account:
         for _ in range(3 if LONG else 1):
-            await asyncio.sleep(0.5)
+            await eventually(lambda: account.statuses[200] > 20, within=20)
             await asyncio.to_thread(house.kill, name)
             await asyncio.sleep(1)
     await settle(house.url, key, f"kill-{name}", account)
@@ -63,7 +64,7 @@ async def test_random_kills_lose_and_double_nothing(house: Ezstat, key: str) -> 
 
 async def test_without_postgres_points_are_taken_and_reads_say_503(house: Ezstat, key: str) -> None:
     async with loading(house.url, key, "no-postgres") as account:
-        await asyncio.sleep(0.5)
+        await eventually(lambda: account.statuses[200] > 20, within=20)
         await asyncio.to_thread(house.kill, "postgres", signal.SIGSTOP)
         await asyncio.sleep(10 if LONG else 1.5)
         await asyncio.to_thread(house.kill, "postgres", signal.SIGCONT)
@@ -73,7 +74,7 @@ async def test_without_postgres_points_are_taken_and_reads_say_503(house: Ezstat
 
 async def test_a_frozen_nats_loses_and_doubles_nothing(house: Ezstat, key: str) -> None:
     async with loading(house.url, key, "frozen") as account:
-        await asyncio.sleep(0.3)
+        await eventually(lambda: account.statuses[200] > 20, within=20)
         await asyncio.to_thread(house.kill, "nats", signal.SIGSTOP)
         await asyncio.sleep(4 if LONG else 1)
         await asyncio.to_thread(house.kill, "nats", signal.SIGCONT)
@@ -92,7 +93,7 @@ async def test_a_locked_table_holds_up_the_writer_but_not_the_senders(house: Ezs
 
 async def test_a_frozen_redis_slows_nobody_down(house: Ezstat, key: str) -> None:
     async with loading(house.url, key, "no-redis") as account:
-        await asyncio.sleep(0.3)
+        await eventually(lambda: account.statuses[200] > 20, within=20)
         await asyncio.to_thread(house.kill, "redis", signal.SIGSTOP)
         await asyncio.sleep(3 if LONG else 1)
         await asyncio.to_thread(house.kill, "redis", signal.SIGCONT)
