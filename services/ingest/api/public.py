@@ -36,7 +36,9 @@ class PublicPoint(BaseModel):
     count: Number = Field(None, examples=[1])
     value: Number = None
     t: Number = Field(None, description="Unix seconds; now when left out")
-    claim: Claim | None = Field(None, description="Sent with the first point of an mvp: who knows it may claim the name")
+    claim: Claim | None = Field(
+        None, description="Sent with the first point of an mvp: who knows it may claim the name"
+    )
 
 
 class NewClaim(BaseModel):

@@ -39,8 +39,8 @@ class PublicIntake:
     ) -> None:
         """Store one point; returns when it is on disk. `kind` None: zero of whatever the stat is.
 
-        Raises 429, 403 for a wrong claim token or one stat too many, 409 `type_mismatch`, `DatabaseUnavailable` for what
-        this process does not know yet.
+        Raises 429, 403 for a wrong claim token or one stat too many, 409 `type_mismatch`, and `DatabaseUnavailable` for
+        what this process does not know yet.
         """
         await self._limiter.check("public", address, self._limit)
         principal = await self._principal(mvp, claim)
