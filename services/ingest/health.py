@@ -63,17 +63,16 @@ class Health:
         return self._report
 
     async def _look(self) -> Report:
-        connected = self._process.bus.connected
         (positions, parked), newest, redis = await asyncio.gather(self._stored(), self._streamed(), self._redis())
         parts: dict[str, dict[str, Any]] = {
             "postgres": _part(positions is not None),
-            "nats": _part(connected and newest is not None),
+            "nats": _part(newest is not None),
             "redis": _part(redis),
             "spool": self._spool_part(),
         }
         if positions is not None and newest is not None:
             parts["writer"] = _writer_part(positions, newest, parked)
-        return Report(connected or self._has_room(), parts)
+        return Report(self._process.bus.connected or self._has_room(), parts)
 
     def _has_room(self) -> bool:
         return self._spool.limit > 0 and self._spool.bytes < self._spool.limit
@@ -96,6 +95,8 @@ class Health:
         return positions, row[0] if row else 0
 
     async def _streamed(self) -> dict[int, int] | None:
+        if not self._process.bus.connected:
+            return None
         try:
             async with asyncio.timeout(_WITHIN):
                 return {

@@ -134,6 +134,8 @@ class Live:
         """Again after every reconnect: the bus may have replaced its connection."""
         await self._unsubscribe()
         self._line.clear()
+        if not self._bus.connected:
+            return
         with suppress(*NATS_ERRORS):
             self._subscription = await self._bus.nc.subscribe(SUBJECT, cb=self._landed)
 

@@ -26,13 +26,13 @@ class Viewer:
         assert self.open.wait(5)
 
     def _read(self) -> None:
-        with suppress(httpx.HTTPError):
-            with self._client.stream("GET", "/api/v1/live", timeout=httpx.Timeout(5, read=30)) as answer:
-                assert answer.headers["cache-control"] == "no-store"
-                for line in answer.iter_lines():
-                    self.open.set()
-                    if line.startswith("data: "):
-                        self.points += json.loads(line[6:])["points"]
+        stream = self._client.stream("GET", "/api/v1/live", timeout=httpx.Timeout(5, read=30))
+        with suppress(httpx.HTTPError), stream as answer:
+            assert answer.headers["cache-control"] == "no-store"
+            for line in answer.iter_lines():
+                self.open.set()
+                if line.startswith("data: "):
+                    self.points += json.loads(line[6:])["points"]
         self.ended.set()
 
 
