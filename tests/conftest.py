@@ -17,5 +17,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def ezstat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ezstat]:
     """One installation for all tests that only use it as users do."""
-    with running(tmp_path_factory.mktemp("ezstat") / "data", EZSTAT_LOGIN_RATE="100000") as started:
+    with running(
+        tmp_path_factory.mktemp("ezstat") / "data", EZSTAT_LOGIN_RATE="100000", EZSTAT_PUBLIC_RATE="100000"
+    ) as started:
         yield started

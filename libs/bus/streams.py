@@ -144,12 +144,24 @@ class _NoRoom(Exception):
 async def _ensure(bus: Bus, config: StreamConfig) -> None:
     try:
         try:
-            await bus.js.add_stream(config)
-        except nats.js.errors.APIError as error:
-            if error.err_code == _NO_ROOM:
-                raise _NoRoom from None
-            if error.err_code != _OTHER_CONFIGURATION:
-                raise
+            # Asked first: adding one that is there already counts its size as if it were a second one.
+            await bus.js.stream_info(str(config.name))
+        except nats.js.errors.NotFoundError:
+            await _add(bus, config)
+        else:
             await bus.js.update_stream(config)
+    except nats.js.errors.APIError as error:
+        if error.err_code == _NO_ROOM:
+            raise _NoRoom from None
+        raise BusUnavailable(f"stream {config.name}: {error}") from error
     except NATS_ERRORS as error:
         raise BusUnavailable(f"stream {config.name}: {error or type(error).__name__}") from error
+
+
+async def _add(bus: Bus, config: StreamConfig) -> None:
+    try:
+        await bus.js.add_stream(config)
+    except nats.js.errors.APIError as error:
+        if error.err_code != _OTHER_CONFIGURATION:
+            raise
+        await bus.js.update_stream(config)  # somebody else was quicker

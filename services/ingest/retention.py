@@ -13,6 +13,7 @@ from libs.contracts.ingest import points_stream
 log = logging.getLogger("ezstat.ingest.retention")
 
 EVERY = 3600.0
+_PATIENCE = 5.0
 WRITERS = ("ingest-writer",)
 """Nothing is purged before the writer's consumer is there."""
 
@@ -29,10 +30,14 @@ class Retention:
         while True:
             for partition in range(self._partitions):
                 try:
-                    await purge_processed(self._bus, points_stream(partition), WRITERS, KEPT)
+                    await self._purge(partition, KEPT)
                 except BusUnavailable as error:
                     log.warning("nothing is purged for now: %s", error)
             await asyncio.sleep(EVERY)
+
+    async def _purge(self, partition: int, kept: timedelta) -> None:
+        await self._bus.wait(_PATIENCE)
+        await purge_processed(self._bus, points_stream(partition), WRITERS, kept)
 
     async def newest(self, partition: int) -> int:
         """The newest sequence of a stream."""
@@ -40,10 +45,11 @@ class Retention:
 
     async def purge_up_to(self, partition: int, sequence: int) -> bool:
         """Purge what is processed, however young; True when that is everything up to `sequence`."""
-        await purge_processed(self._bus, points_stream(partition), WRITERS, timedelta(0))
+        await self._purge(partition, timedelta(0))
         return (await self._ends(partition))[0] > sequence
 
     async def _ends(self, partition: int) -> tuple[int, int]:
+        await self._bus.wait(_PATIENCE)
         try:
             state = (await self._bus.js.stream_info(points_stream(partition))).state
         except NATS_ERRORS as error:

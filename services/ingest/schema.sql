@@ -72,6 +72,19 @@ create table if not exists ingest.imports (
 create index if not exists imports_open on ingest.imports (created_at) where state in ('queued', 'running');
 select house.protect('ingest.imports');
 
+-- Names of key-less tracking. `namespace` is the account that its stats belong to; `account`, once somebody has proved
+-- with the claim token (SHA-256) that the name is theirs, who may look at them.
+create table if not exists ingest.mvps (
+    name text primary key,
+    namespace uuid not null,
+    claim bytea,
+    account uuid,
+    created_at timestamptz not null,
+    claimed_at timestamptz
+);
+create index if not exists mvps_account on ingest.mvps (account, name);
+select house.protect('ingest.mvps');
+
 -- The archive: every frame as it came over the bus, less the points that did not count (deleted stats, retries). The truth of the data plane; `ezstat replay` reads it.
 create table if not exists ingest.frames (
     partition smallint not null,

@@ -112,7 +112,6 @@ async def command(process: Process, arguments: Sequence[str]) -> str:
     if arguments:
         raise SystemExit("ezstat scrub takes no arguments")
     partitions = process.settings.partitions
-    await process.bus.wait(5)
     return str(await Scrub(process.database, Retention(process.bus, partitions), partitions).once())
 
 

@@ -19,19 +19,24 @@ from libs.runtime.process import Process
 from libs.runtime.service import HttpSide, Route, Service
 from services.ingest import replay
 from services.ingest import scrub as scrubbing
-from services.ingest.api import exporting, importing, sending, stats
+from services.ingest.api import exporting, health, importing, live, public, sending, stathat, stats
 from services.ingest.application import Application
 from services.ingest.catalog import Catalog
 from services.ingest.deletion import Deletion
 from services.ingest.export import Export
 from services.ingest.groups import GroupCommit, Producer
+from services.ingest.health import Health
 from services.ingest.history import History
 from services.ingest.hot import BATCH_LIMIT, HotSenders
 from services.ingest.imports.folder import Folder
 from services.ingest.imports.jobs import Jobs
 from services.ingest.imports.worker import Importer
 from services.ingest.intake import Intake
+from services.ingest.live import Live
 from services.ingest.projections import projection
+from services.ingest.public.expiry import Expiry
+from services.ingest.public.intake import PublicIntake
+from services.ingest.public.names import Names
 from services.ingest.publish import publish
 from services.ingest.reading import Reading
 from services.ingest.retention import Retention
@@ -39,6 +44,7 @@ from services.ingest.schema import schema
 from services.ingest.scrub import Scrub
 from services.ingest.senders import Senders
 from services.ingest.spool import Spool
+from services.ingest.stathat import StatHat
 from services.ingest.writer import Writer
 
 _RESEND_AFTER = 0.25
@@ -60,6 +66,7 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
     intake = Intake(process.ring, catalog, clock)
     senders = Senders(intake)
     reading = Reading(process.database, clock, settings.partitions)
+    tracking = PublicIntake(catalog, process.database, process.limiter, clock, settings.public_rate)
 
     async def forget(message: StatsForgotten) -> None:
         catalog.forget(message.stats)
@@ -75,6 +82,10 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
         importing.router(
             Jobs(process.database), Folder(settings.data), clock, process.stopping, settings.import_bytes
         ),
+        live.router(Live(process.bus), process.stopping, clock),
+        public.router(tracking, Names(process.database), reading, clock),
+        stathat.router(StatHat(process.database, clock, settings.partitions), application),
+        health.router(Health(process, spool)),
     ]  # fmt: skip
     bodies = {
         "/api/v1/batch": BodyRule(limit=BATCH_LIMIT),
@@ -147,6 +158,7 @@ async def work(process: Process) -> AsyncIterator[None]:
             tasks.create_task(retention.run()),
             tasks.create_task(scrub.run(settings.scrub_interval)),
             tasks.create_task(importer.run()),
+            tasks.create_task(Expiry(process.database, application, process.clock, settings.partitions).run()),
         ]
         yield
         for task in running:
@@ -174,6 +186,7 @@ service = Service(
         Route("/api/v1/import", body=0, streams=True),
         Route("/api/v1/live", exact=True, streams=True),
         Route("/api/v1/health", exact=True),
+        Route("/api/v1/mvps"),
     ),
     http=http,
     work=work,

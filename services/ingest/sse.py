@@ -21,16 +21,14 @@ def event(name: str, data: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(data))
 
 
-def answer(principal: Principal, stopping: asyncio.Event, clock: Clock, following: Next) -> StreamingResponse:
-    """A stream that ends with its events, with the key it was opened with, or with the process."""
-    return StreamingResponse(
-        _stream(principal, stopping, clock, following),
-        media_type="text/event-stream",
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
-    )
+def answer(events: AsyncIterator[bytes]) -> StreamingResponse:
+    """An answer that is a stream of events."""
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-async def _stream(principal: Principal, stopping: asyncio.Event, clock: Clock, following: Next) -> AsyncIterator[bytes]:
+async def stream(principal: Principal, stopping: asyncio.Event, clock: Clock, following: Next) -> AsyncIterator[bytes]:
+    """Events until there are no more, the key they were asked for with is dead, or the process ends."""
     yield b": open\n\n"
     said = clock.monotonic()
     while principal.valid(clock.now()) and not stopping.is_set():

@@ -174,7 +174,7 @@ def router(jobs: Jobs, folder: Folder, clock: Clock, stopping: asyncio.Event, li
         """Server-sent events: the import as it stands, whenever that has changed, until it has ended."""
         facts = principal.facts
         first = await jobs.get(facts.account, facts.mode, _job_id(job))
-        return sse.answer(principal, stopping, clock, _Watch(jobs, first).following)
+        return sse.answer(sse.stream(principal, stopping, clock, _Watch(jobs, first).following))
 
     @routes.delete("/api/v1/import/{job}", response_model=ImportOut, summary="Cancel an import")
     async def cancel(job: str, principal: Writer) -> Any:

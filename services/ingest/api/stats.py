@@ -118,7 +118,7 @@ def router(application: Application, reading: Reading) -> APIRouter:
     routes = APIRouter(tags=["Stats"])
     Reader = Annotated[Principal, Depends(bearer("stats:read"))]
     Writer = Annotated[Principal, Depends(bearer("stats:write"))]
-    Asks = Annotated[Asked, Depends(_asked)]
+    Asks = Annotated[Asked, Depends(asked)]
 
     @routes.get("/api/v1/stats", response_model=StatList, summary="List stats")
     async def stats(
@@ -187,7 +187,7 @@ def router(application: Application, reading: Reading) -> APIRouter:
     return routes
 
 
-def _asked(
+def asked(
     range_: Annotated[str, Query(alias="range", max_length=8)] = "",
     start: Annotated[str, Query(alias="from", max_length=40)] = "",
     to: Annotated[str, Query(max_length=40)] = "",

@@ -1,0 +1,38 @@
+"""Health says what is down, and whether points are taken all the same."""
+
+from dataclasses import replace
+
+import httpx
+
+from libs.bus.connect import Bus
+from services.ingest.health import Health
+from services.ingest.spool import Spool
+from tests.running import Ezstat
+from tests.services.ingest.stage import NOON, Stage, source
+
+
+def test_a_calm_installation_is_well(ezstat: Ezstat) -> None:
+    answer = httpx.get(f"{ezstat.url}/api/v1/health")
+    assert answer.status_code == 200
+    parts = answer.json()["services"]
+    assert set(parts) == {"postgres", "nats", "redis", "spool", "writer"}
+    assert {part: parts[part]["status"] for part in ("postgres", "nats", "redis")} == {
+        "postgres": "ok", "nats": "ok", "redis": "ok",
+    }  # fmt: skip
+
+
+async def test_nats_away_is_degraded_with_a_spool_and_unavailable_without(stage: Stage) -> None:
+    await stage.send(source("one"), [(NOON, 1.0)])
+    await stage.written()
+    spool = Spool(stage.settings.data / "spool", "test", 1 << 20)
+    well = await Health(stage.process, spool).report()
+    assert (well.status, well.accepting) == ("ok", True)
+    assert well.parts["writer"]["lag"] == 0
+    alone = replace(stage.process, bus=Bus("nats://127.0.0.1:1", "nobody there"))
+    degraded = await Health(alone, spool).report()
+    assert (degraded.status, degraded.accepting, degraded.parts["nats"]) == ("degraded", True, {"status": "down"})
+    spool.bytes = spool.limit
+    full = await Health(alone, spool).report()
+    assert (full.status, full.accepting, full.parts["spool"]["status"]) == ("unavailable", False, "full")
+    off = await Health(alone, Spool(stage.settings.data / "spool", "test", 0)).report()
+    assert not off.accepting
