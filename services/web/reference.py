@@ -16,6 +16,7 @@ _KEY_FIELDS = ("ezkey", "ukey", "api_key")
 _FORM = "application/x-www-form-urlencoded"
 _WIDE = 72  # characters of a line that is not broken
 _DEEPEST = 6
+_USUAL = {"name": "signups"}  # what stands in a path for a parameter without an example
 _ORDER = ("Sending", "Stats", "Dashboard", "Live", "Export and import", "StatFlow", "Keys", "Account", "Sign-in")
 
 
@@ -139,7 +140,7 @@ def _filled_path(path: str, parameters: list[Document]) -> str:
     def fill(found: re.Match[str]) -> str:
         name = found[1]
         example = _first_example(known.get(name, {}))
-        return quote(str(example), safe="") if example is not None else name.upper()
+        return _USUAL.get(name, name.upper()) if example is None else quote(str(example), safe="")
 
     return re.sub(r"\{(\w+)(?::\w+)?\}", fill, path)
 

@@ -173,16 +173,28 @@ def router(senders: Senders, intake: Intake) -> APIRouter:
     return routes
 
 
+def _schema(value: object) -> dict[str, str]:
+    return {"type": "number" if isinstance(value, int | float) else "string"}
+
+
 def _form(example: dict[str, Any], needed: list[str]) -> dict[str, Any]:
-    properties = {
-        name: {"type": "number" if isinstance(value, int | float) else "string"} for name, value in example.items()
-    }
+    properties = {name: _schema(value) for name, value in example.items()}
     schema = {"type": "object", "properties": properties, "required": needed}
     return {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": schema, "example": example}}}}
 
 
+def _query(example: dict[str, Any], needed: list[str]) -> dict[str, Any]:
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": name in needed, "schema": _schema(value), "example": value}
+            for name, value in example.items()
+        ]
+    }
+
+
 def _json(example: Any) -> dict[str, Any]:
-    return {"requestBody": {"content": {"application/json": {"schema": {}, "example": example}}}}
+    body = {"content": {"application/json": {"schema": {}, "example": example}}}
+    return {"requestBody": body, "security": [{"bearer": []}]}
 
 
 _KEY = "ss_live_xxx"
@@ -192,13 +204,17 @@ _OK: dict[str, Any] = {
     "/v1/stats": {"msg": "ok", "accepted": 2}, "/api/v1/batch": {"accepted": 2},
 }  # fmt: skip
 _ROWS = [{"stat": "signups", "count": 1}, {"stat": "latency", "value": 42}]
+_Row = tuple[dict[str, Any], list[str]]
+_EZ: _Row = ({"ezkey": _KEY, "stat": "api_requests", "count": 1}, ["ezkey", "stat"])
+_COUNT: _Row = ({"key": "api_requests", "ukey": _KEY, "count": 1}, ["key", "ukey"])
+_VALUE: _Row = ({"key": "response_time", "ukey": _KEY, "value": 142}, ["key", "ukey", "value"])
 _REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
-    ("POST", "/ez"): _form({"ezkey": _KEY, "stat": "api_requests", "count": 1}, ["ezkey", "stat"]),
-    ("POST", "/c"): _form({"key": "api_requests", "ukey": _KEY, "count": 1}, ["key", "ukey"]),
-    ("POST", "/v"): _form({"key": "response_time", "ukey": _KEY, "value": 142}, ["key", "ukey", "value"]),
+    ("POST", "/ez"): _form(*_EZ), ("GET", "/ez"): _query(*_EZ),
+    ("POST", "/c"): _form(*_COUNT), ("GET", "/c"): _query(*_COUNT),
+    ("POST", "/v"): _form(*_VALUE), ("GET", "/v"): _query(*_VALUE),
     ("POST", "/v1/stat"): _json({"stat": "my_metric", "count": 1}),
     ("POST", "/v1/stat/count"): _json({"stat": "page_views", "count": 1}),
     ("POST", "/v1/stat/value"): _json({"stat": "response_time", "value": 142.5}),
     ("POST", "/v1/stats"): _json({"stats": _ROWS}),
     ("POST", "/api/v1/batch"): _json(_ROWS),
-}
+}  # fmt: skip
