@@ -13,7 +13,7 @@ class Sample:
 
 def senders(base: str, key: str = PLACEHOLDER, stat: str = "hello world") -> list[Sample]:
     """One point in several languages; each works as it stands. `base` has no slash at its end."""
-    curl = f"curl -d 'ezkey={key}' \\\n     -d 'stat={stat}' -d 'count=1' \\\n     {base}/ez"
+    curl = f"curl -d 'ezkey={key}' \\\n     -d 'stat={stat}' \\\n     -d 'count=1' \\\n     {base}/ez"
     python = (
         "from urllib.parse import urlencode\n"
         "from urllib.request import urlopen\n\n"
