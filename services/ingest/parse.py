@@ -7,6 +7,7 @@ from urllib.parse import quote_plus, unquote_to_bytes
 from services.ingest.domain import InvalidStat, clean_name
 
 _NUMBER = re.compile(rb"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,4})?").fullmatch
+_UNESCAPED_PLUS = re.compile(rb"(?<=\d[eE]) (?=\d)").sub
 DAY = 86_400.0
 MAX_NAMES = 100
 EARLIEST = -62_135_596_800.0  # year 1, the earliest that answers can print
@@ -51,6 +52,12 @@ def number(raw: bytes, param: str) -> float:
     if not _NUMBER(raw):
         raise Refused(param, f"{param} must be a number")
     return finite(float(raw), param)
+
+
+def form_number(raw: bytes, param: str) -> float:
+    """A number of a form. A plus sign that nobody escaped means a space, but `1e+06` can mean only one thing."""
+    text = unescape(raw).strip()
+    return number(text if b" " not in text else _UNESCAPED_PLUS(b"+", text), param)
 
 
 def finite(value: float, param: str) -> float:

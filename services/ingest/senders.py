@@ -97,7 +97,7 @@ def _number(fields: Fields, name: bytes) -> float | None:
     raw = fields.get(name)
     if not raw:
         return None
-    return 1.0 if raw == b"1" else parse.number(parse.unescape(raw).strip(), name.decode())
+    return 1.0 if raw == b"1" else parse.form_number(raw, name.decode())
 
 
 class Senders:
@@ -206,7 +206,7 @@ class Senders:
         now = self._intake.clock.now()
         kind, value = one_of(_number(fields, b"count"), _number(fields, b"value"), otherwise="counter")
         time = fields.get(b"t")
-        at = parse.moment(parse.number(parse.unescape(time).strip(), "t"), now) if time else round(now * 1e6)
+        at = parse.moment(parse.form_number(time, "t"), now) if time else round(now * 1e6)
         self._single(secret, Single(raw, kind, value, at), reply, request)
 
     def _ez_json(self, request: PointRequest, reply: Reply) -> None:
@@ -240,7 +240,7 @@ class Senders:
                 raise Refused("value", "value is required")
             number = 1.0
         time = fields.get(b"t")
-        at = parse.moment(parse.number(parse.unescape(time).strip(), "t"), now) if time else round(now * 1e6)
+        at = parse.moment(parse.form_number(time, "t"), now) if time else round(now * 1e6)
         self._single(secret, Single(raw, kind, number, at, whole=True), reply, request)
 
     @staticmethod
