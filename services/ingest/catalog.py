@@ -7,6 +7,7 @@ without an id, and the writer registers it.
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -84,12 +85,10 @@ class Catalog:
         return self._remember(principal, name, series)
 
     def _remember(self, principal: Principal, name: str, series: Series) -> Entry:
-        if len(principal.memo) > MEMO_LIMIT:
-            principal.memo.clear()
         facts = principal.facts
         commit = self._commits[partition_of(facts.account, len(self._commits))]
         entry = Entry(series, facts.key_id, commit)
-        principal.memo[_spelled(name)] = entry
+        remember(principal, _spelled(name), entry)
         return entry
 
     async def find(self, principal: Principal, name: str, kind: Kind | None) -> Entry:
@@ -178,6 +177,13 @@ class Catalog:
             series.gone = True
         self._series.clear()
         self._by_id.clear()
+
+
+def remember(principal: Principal, key: Any, value: Any) -> None:
+    """Keep something for as long as a key lives; a sender with ever new names or spellings must not fill the memory."""
+    if len(principal.memo) > MEMO_LIMIT:
+        principal.memo.clear()
+    principal.memo[key] = value
 
 
 def _spelled(name: str) -> str | tuple[str]:

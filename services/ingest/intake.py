@@ -13,7 +13,7 @@ from libs.http.principal import Principal
 from libs.runtime.clock import Clock
 from services.ingest import parse
 from services.ingest.batches import Batch, Plain, Row, plain
-from services.ingest.catalog import Catalog, Entry, check_kind
+from services.ingest.catalog import Catalog, Entry, check_kind, remember
 from services.ingest.groups import Done
 from services.ingest.parse import Refused
 
@@ -96,7 +96,7 @@ class Intake:
             names = parse.names(raw, principal.facts.joiner)
             entries = tuple([await self._catalog.find(principal, name, point.kind) for name in names])
         if self._fresh(entries):
-            principal.memo[point.memo] = entries
+            remember(principal, point.memo, entries)
         self._when_admitted(principal, len(entries), lambda: self._record_single(principal, point, entries, done), done)
 
     async def _by_name_or_id(self, principal: Principal, name: str, kind: Kind | None) -> Entry:
