@@ -115,7 +115,7 @@ async def _run(own: Servers, dsn: str) -> None:
             both = sums(reader, "ingest"), sums(reader, "sums")
             return both[0] == both[1] and sum(n for n, _, _ in both[0].values()) == FRAMES * 20
 
-        await eventually(done, within=20)
+        await eventually(done, within=60)
     for follower in followers:
         follower.cancel()
     await asyncio.gather(*followers, return_exceptions=True)
