@@ -123,7 +123,7 @@ async def test_a_known_address_can_not_sign_up_again(browser: httpx.AsyncClient)
         ({"email": "x@example.org"}, "password"),
         ({"email": ["x@example.org"], "password": PASSWORD}, "email"),
         ({"email": "x@example.org", "password": PASSWORD, "timezone": "Nowhere"}, "timezone"),
-        ({"email": "x@example.org", "password": PASSWORD, "organisation": "\x00"}, "organisation"),
+        ({"email": "x@example.org", "password": PASSWORD, "organisation": "\x01"}, "organisation"),
     ],
 )
 async def test_a_bad_sign_up_is_a_400_that_names_the_field_and_not_the_password(
