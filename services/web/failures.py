@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from libs.http import failures
-from libs.http.errors import ApiError, Unauthorized
-from services.web.client import Refused
+from libs.http.errors import ApiError, ServiceUnavailable, Unauthorized
+from services.web.client import Me, Refused
 from services.web.rendering import Form
 from services.web.translation import _
-from services.web.visit import Visit, site_of
+from services.web.visit import Visit, find_me, site_of
 
 _PROGRAMS = ("/api/", "/v1/", "/x/", "/ez", "/c", "/v")
 
@@ -36,7 +36,7 @@ async def handle(request: Request, error: Exception) -> Response:
         return failures.answer(api_error, request.scope)
     if isinstance(api_error, Unauthorized):
         return RedirectResponse(_sign_in_for(request), 303)
-    return _page(request, api_error)
+    return await _page(request, api_error)
 
 
 def _sign_in_for(request: Request) -> str:
@@ -54,12 +54,20 @@ def as_api_error(error: Exception) -> ApiError:
     return failures.as_api_error(error)
 
 
-def _page(request: Request, error: ApiError) -> Response:
+async def _page(request: Request, error: ApiError) -> Response:
     title, text = _words(error)
-    visit = Visit(site_of(request), request, None)
+    visit = Visit(site_of(request), request, await _me(request) if error.status < 500 else None)
     answer = visit.page("error.html", error.status, form=Form(), status_text=str(error.status), title=title, text=text)
     answer.headers.update(error.headers)
     return answer
+
+
+async def _me(request: Request) -> Me | None:
+    """Who is signed in, when that can be found out: an error page is shown in any case."""
+    try:
+        return await find_me(site_of(request), request)
+    except (Refused, ServiceUnavailable):
+        return None
 
 
 def _words(error: ApiError) -> tuple[str, str]:

@@ -95,11 +95,12 @@ async def show_sign_up(visit: VisitNow) -> Response:
 
 @router.post("/signup")
 async def sign_up(visit: VisitNow, sent: Sent) -> Response:
-    body = _filled(sent, "email", "password", "timezone")
+    body = _filled(sent, "email", "password", "organisation", "timezone")
     try:
         reply = await visit.api.post(visit.request, "/api/v1/auth/signup", body)
     except Refused as refused:
-        return visit.page("signup.html", refused.status, form=problems(refused, sent, ("email", "password")))
+        form = problems(refused, sent, ("email", "password", "organisation"))
+        return visit.page("signup.html", refused.status, form=form)
     if reply.status == 202:
         return _told(visit, _("Look into your mail"), _("We sent you a link. Open it, and you are in."))
     return await _welcome(visit, reply, with_key=True)

@@ -190,6 +190,12 @@ def test_what_is_nowhere_is_told_in_the_look_of_the_house(stranger: httpx.Client
     assert page.headers["content-security-policy"] == POLICY
 
 
+def test_who_is_signed_in_stays_so_where_nothing_is(person: Person) -> None:
+    page = person.client.get("/nowhere")
+    assert page.status_code == 404
+    assert person.email in page.text
+
+
 @pytest.mark.parametrize(
     ("path", "shape"), [("/api/v1/nothing", {"error"}), ("/v1/nothing", {"msg"}), ("/nowhere", {"error"})]
 )
