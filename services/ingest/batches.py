@@ -15,13 +15,15 @@ from services.ingest.parse import Refused
 
 
 class Row(msgspec.Struct):
-    """A point in JSON. Numbers may be strings; `t` may be null; `id` makes a retry count once."""
+    """A point in JSON. Numbers may be strings; `t` may be null; `id` makes a retry count once. `type` is what exports say
+    of a stat; it decides nothing here."""
 
     stat: str
     count: float | str | None = None
     value: float | str | None = None
     t: float | str | None = None
     id: str | None = None
+    type: str | None = None
 
 
 def item_id(principal: Principal, text: str) -> bytes:

@@ -93,8 +93,9 @@ class Export:
 
     async def _stats(self, wanted: Wanted) -> AsyncIterator[StatRow]:
         if wanted.names:
-            for name in dict.fromkeys(wanted.names):
-                yield await self._named(wanted, name)
+            stats = [await self._named(wanted, name) for name in wanted.names]
+            for stat in {stat.id: stat for stat in stats}.values():
+                yield stat
             return
         after = ""
         while True:

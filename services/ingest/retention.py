@@ -8,6 +8,7 @@ from typing import NoReturn
 from libs.bus.connect import Bus
 from libs.bus.errors import NATS_ERRORS, BusUnavailable
 from libs.bus.purging import KEPT, purge_processed
+from libs.bus.streams import PARKED
 from libs.contracts.ingest import points_stream
 
 log = logging.getLogger("ezstat.ingest.retention")
@@ -47,6 +48,13 @@ class Retention:
         """Purge what is processed, however young; True when that is everything up to `sequence`."""
         await self._purge(partition, timedelta(0))
         return (await self._ends(partition))[0] > sequence
+
+    async def purge_parked(self) -> None:
+        """Copies of what the writer parked; the originals are in its table."""
+        try:
+            await self._bus.js.purge_stream(PARKED, subject="parked.ingest.writer")
+        except NATS_ERRORS as error:
+            raise BusUnavailable(str(error) or type(error).__name__) from error
 
     async def _ends(self, partition: int) -> tuple[int, int]:
         await self._bus.wait(_PATIENCE)

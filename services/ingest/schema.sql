@@ -85,6 +85,13 @@ create table if not exists ingest.mvps (
 create index if not exists mvps_account on ingest.mvps (account, name);
 select house.protect('ingest.mvps');
 
+-- Accounts that were closed: their stats are deleted, and those that late points still make.
+create table if not exists ingest.closures (
+    account uuid primary key,
+    closed_at timestamptz not null
+);
+select house.protect('ingest.closures');
+
 -- The archive: every frame as it came over the bus, less the points that did not count (deleted stats, retries). The truth of the data plane; `ezstat replay` reads it.
 create table if not exists ingest.frames (
     partition smallint not null,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -38,6 +39,17 @@ select epoch, seq, case when received_at <= to_timestamp(%(until)s::float8 / 100
 from ingest.frames
 where partition = %(partition)s and (epoch, seq) > (%(epoch)s, %(seq)s)
 order by epoch, seq limit %(limit)s
+"""
+
+
+_PARKED = "select id, body from ingest.parked where partition = %s and follower = 'writer'"
+_REWRITE_PARKED = """
+with dropped as (
+    delete from ingest.parked
+    where partition = %(partition)s and follower = 'writer' and id = %(id)s and %(body)s::bytea is null
+)
+update ingest.parked set body = %(body)s::bytea
+where partition = %(partition)s and follower = 'writer' and id = %(id)s and %(body)s::bytea is not null
 """
 
 
@@ -79,6 +91,8 @@ class Scrub:
             newest = await self._retention.newest(partition)
             stones = await asyncio.to_thread(self._rewrite, partition, done)
             gone = await self._retention.purge_up_to(partition, newest)
+            if stones:
+                await self._retention.purge_parked()
             if stones and gone:
                 done.stats += await self._finish(stones)
             else:
@@ -93,6 +107,7 @@ class Scrub:
                 stones = [Tombstone(*row) for row in connection.execute(_OPEN, (partition,))]
                 if stones:
                     done.frames += _rewrite_frames(connection, partition, stones)
+                    done.frames += _rewrite_parked(connection, partition, stones)
                 return stones
         except psycopg.OperationalError as error:
             raise unavailable(error) from error
@@ -132,6 +147,22 @@ def _rewrite_frames(connection: Connection[TupleRow], partition: int, stones: Se
                     _store(cursor, partition, epoch, seq, body)
             rewritten += len(changes)
     return rewritten
+
+
+def _rewrite_parked(connection: Connection[TupleRow], partition: int, stones: Sequence[Tombstone]) -> int:
+    """Messages that wait for a person may hold points too."""
+    burial, changed = Burial(stones), 0
+    for number, body in connection.execute(_PARKED, (partition,)).fetchall():
+        try:
+            frame = decode_frame(body)
+        except (msgspec.MsgspecError, ValueError):
+            continue  # nobody can tell what it is
+        purged = burial.purge(frame)
+        if purged is not frame:
+            kept = None if purged is None else encode_frame(purged)
+            connection.execute(_REWRITE_PARKED, {"partition": partition, "id": number, "body": kept})
+            changed += 1
+    return changed
 
 
 def _pages(connection: Connection[TupleRow], given: dict[str, object]) -> Iterator[list[tuple[UUID, int, bytes]]]:

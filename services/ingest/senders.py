@@ -273,15 +273,20 @@ class Senders:
         body = _decode(_v1_decoder, request.body)
         self._accepted(request, body.stats, tell)
 
-    def _accepted(self, request: PointRequest, rows: list[Row], tell: Tell) -> None:
+    def _accepted(
+        self, request: PointRequest, rows: list[Row], tell: Tell, *, otherwise: Kind | None = "counter"
+    ) -> None:
         shape = b'{"accepted":%d}' if request.path.startswith(b"/api/") else b'{"msg":"ok","accepted":%d}'
-        self._many(_bearer_of(request), rows, Reply(request, Answer(200, shape % len(rows)), tell), request)
+        reply = Reply(request, Answer(200, shape % len(rows)), tell)
+        self._many(_bearer_of(request), rows, reply, request, otherwise=otherwise)
 
     def _batch(self, request: PointRequest, tell: Tell) -> None:
         _is_json(request)
         body = request.body.strip()
         rows = _decode(_rows_decoder, body) if body.startswith(b"[") else _ndjson(body)
-        self._accepted(request, rows, tell)
+        if b'"type"' in body:  # an export says so of a stat without points; it is not one itself
+            rows = [row for row in rows if row.type is None or row.count is not None or row.value is not None]
+        self._accepted(request, rows, tell, otherwise=None)
 
 
 def _ndjson(body: bytes) -> list[Row]:

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from libs.bus.data import DataFollower
 from libs.bus.errors import BusUnavailable, StreamRefused
+from libs.bus.follower import Follower
 from libs.bus.publish import FramePublisher
 from libs.bus.relay import Relay
 from libs.bus.streams import ensure_events, ensure_parked, ensure_points, keep
+from libs.contracts.accounts import AccountClosed
 from libs.contracts.ingest import SERIES, STATS_FORGOTTEN, SeriesAsked, StatsForgotten, decode_frame, points_subject
 from libs.eventstore.store import EventStore
 from libs.http.app import make_app
@@ -22,6 +25,7 @@ from services.ingest import scrub as scrubbing
 from services.ingest.api import exporting, health, importing, live, public, sending, stathat, stats
 from services.ingest.application import Application
 from services.ingest.catalog import Catalog
+from services.ingest.closures import Closures
 from services.ingest.deletion import Deletion
 from services.ingest.export import Export
 from services.ingest.groups import GroupCommit, Producer
@@ -38,6 +42,7 @@ from services.ingest.public.expiry import Expiry
 from services.ingest.public.intake import PublicIntake
 from services.ingest.public.names import Names
 from services.ingest.publish import publish
+from services.ingest.reactions import note_closure
 from services.ingest.reading import Reading
 from services.ingest.retention import Retention
 from services.ingest.schema import schema
@@ -132,7 +137,7 @@ async def work(process: Process) -> AsyncIterator[None]:
     streams = keep(process.bus, ensure)
     publisher = FramePublisher(process.bus)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(Relay(store, process.bus, publish).run())]
+        running: list[asyncio.Task[Any]] = [tasks.create_task(Relay(store, process.bus, publish).run())]
         for partition in range(settings.partitions):
             writer = Writer(partition, store.commit)
             follower = DataFollower(
@@ -159,6 +164,11 @@ async def work(process: Process) -> AsyncIterator[None]:
             tasks.create_task(scrub.run(settings.scrub_interval)),
             tasks.create_task(importer.run()),
             tasks.create_task(Expiry(process.database, application, process.clock, settings.partitions).run()),
+        ]
+        reactions = Follower(process.bus, process.database, "ingest", "reactions", {AccountClosed: note_closure})
+        running += [
+            tasks.create_task(reactions.run()),
+            tasks.create_task(Closures(process.database, application, folder).run()),
         ]
         yield
         for task in running:

@@ -80,7 +80,7 @@ class Importer:
             for task in (holding, working):
                 task.cancel()
             await asyncio.gather(holding, working, return_exceptions=True)
-        if (await self._jobs.get(job.account, job.mode, job.id)).ended:
+        if not await self._jobs.known([job.id]):
             self._folder.remove(job.id)
 
     async def _keep_hold(self, job: Job) -> None:
@@ -99,6 +99,12 @@ class Importer:
             await self._end(job, "failed", str(error))
         except FileNotFoundError:
             await self._end(job, "failed", "the file is not on the machine of the worker; send it again")
+        except _Lost:
+            raise
+        except Exception:
+            # One file must not keep the process from everything else it does.
+            log.exception("an import failed")
+            await self._end(job, "failed", "something went wrong here; it has been logged")
         else:
             await self._end(job, "done")
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from libs.contracts.ingest import partition_of
 from libs.eventstore.database import Database, DatabaseUnavailable
+from libs.eventstore.store import StaleAggregate
 from libs.http.errors import NotFound
 from libs.runtime.clock import Clock
 from services.ingest.application import Application
@@ -81,7 +82,7 @@ class Expiry:
             if created_at < before and not await self._has_points(partition, stat):
                 try:
                     await self._application.delete(namespace, "live", str(stat), "expiry")
-                except NotFound:
+                except (NotFound, StaleAggregate):
                     continue  # another process was faster
 
     async def _delete_some(self, table: str, time: str, partition: int, stat: UUID, before: datetime) -> bool:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from libs.bus.data import DataFollower
 from libs.bus.publish import FramePublisher
-from libs.bus.streams import ensure_points
+from libs.bus.streams import ensure_parked, ensure_points
 from libs.contracts.ingest import Frame, Kind, Source, encode_frame, partition_of, points_stream, points_subject
 from libs.eventstore.database import Database
 from libs.eventstore.migrate import migrate
@@ -103,6 +103,7 @@ async def stage(servers: Servers, folder: Path, **settings: Any) -> AsyncIterato
         async with open_process(replace(given, **settings), "work", "stage") as process:
             await process.bus.wait(5)
             await ensure_points(process.bus, process.settings)
+            await ensure_parked(process.bus)
             partitions = process.settings.partitions
             store = EventStore("ingest", dsn, projection(partitions), role="ezstat_worker")
             writing = [asyncio.create_task(_writer(process, store, partition)) for partition in range(partitions)]

@@ -8,8 +8,12 @@ from uuid import UUID, uuid4
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from libs.contracts.accounts import AccountClosed
 from libs.contracts.ingest import Frame, decode_frame, encode_frame, points_stream, points_subject
+from services.ingest.closures import Closures
 from services.ingest.deletion import TABLES, Deletion
+from services.ingest.imports.folder import Folder
+from services.ingest.reactions import note_closure
 from services.ingest.retention import Retention
 from services.ingest.scrub import Scrub
 from tests.eventually import eventually
@@ -151,6 +155,39 @@ async def test_deleting_while_points_arrive_leaves_only_what_came_after(deleting
 
 async def _gone(stage: Stage, stat: UUID) -> bool:
     return await rows_of(stage, stat) == 0
+
+
+async def test_messages_parked_for_a_person_are_scrubbed_too(deleting: Stage) -> None:
+    account = uuid4()
+    body = await deleting.send(source(SECRET, account), [(NOON, 1.0)])
+    await deleting.written()
+    for content in (body, SECRET.encode()):  # a frame, and something that nobody can read
+        await deleting.rows(
+            "insert into ingest.parked (partition, follower, stream, sequence, subject, headers, body, reason)"
+            " values (0, 'writer', 'POINTS_0', 1, 'points.0', '{}', %s, 'test') returning id", content,
+        )  # fmt: skip
+    await deleting.application.delete(account, "live", SECRET, "test")
+    await scrubbed(deleting)
+    assert await deleting.rows("select body from ingest.parked") == [(SECRET.encode(),)]
+
+
+async def test_a_closed_account_loses_its_stats_and_imports(deleting: Stage) -> None:
+    account, other = uuid4(), uuid4()
+    for owner in (account, other):
+        await deleting.send(source("x", owner), [(NOON, 1.0)])
+    await deleting.written()
+    with deleting.process.database.connect() as connection, connection.cursor() as cursor:
+        for _ in range(2):
+            note_closure(cursor, AccountClosed(account=account, at=deleting.process.clock.now()))
+    folder = Folder(deleting.settings.data)
+    closures = Closures(deleting.process.database, deleting.application, folder)
+    await closures.once()
+    await deleting.send(source("late", account), [(NOON, 1.0)])
+    await deleting.written()
+    await closures.once()
+    assert await deleting.totals(account) == {}
+    assert await deleting.totals(other) == {"x": (1, 1.0)}
+    assert await deleting.rows("select name from ingest.tombstones order by name") == [("late",), ("x",)]
 
 
 async def test_a_slow_consumer_keeps_a_scrub_open_until_it_has_caught_up(deleting: Stage) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -24,12 +25,18 @@ def api(person: Person) -> httpx.Client:
     return person.api()
 
 
-def ended(api: httpx.Client, job: str, within: float = 20) -> Any:
-    def over() -> Any:
-        found = api.get(f"/api/v1/import/{job}").json()
-        return found if found["state"] in ("done", "failed", "cancelled") else None
+def told(api: httpx.Client, job: str) -> Iterator[Any]:
+    """An import as its events tell it, to the end."""
+    with api.stream("GET", f"/api/v1/import/{job}/events", timeout=60) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line[6:])
 
-    return until(over, within)
+
+def ended(api: httpx.Client, job: str) -> Any:
+    *_, last = told(api, job)
+    return last
 
 
 def total(api: httpx.Client, name: str) -> Any:
@@ -56,10 +63,14 @@ def test_what_was_sent_is_exported_and_imported_elsewhere(ezstat: Ezstat, api: h
 def test_an_ndjson_export_can_be_sent_as_a_batch(ezstat: Ezstat, api: httpx.Client) -> None:
     api.post("/api/v1/batch", json=[{"stat": "x", "count": 2, "t": T}, {"stat": "x", "count": 3, "t": T + 0.25}])
     until(lambda: total(api, "x") == 5, within=10)
-    file = api.get("/api/v1/export", params={"format": "ndjson", "stat": "x", "from": str(T)}).content
+    api.post("/api/v1/stats", json={"name": "empty", "type": "gauge"}).raise_for_status()
+    file = api.get("/api/v1/export", params={"format": "ndjson"}).content
+    assert b"empty" in file
     other = ezstat.sign_up().api()
     assert other.post("/api/v1/batch", content=file).json() == {"accepted": 2}
     until(lambda: total(other, "x") == 5, within=10)
+    assert total(other, "empty") is None
+    assert other.post("/api/v1/batch", json=[{"stat": "no number"}]).status_code == 400
 
 
 def test_an_export_of_an_unknown_stat_is_not_begun(api: httpx.Client) -> None:
@@ -111,19 +122,18 @@ def test_another_account_sees_nothing_of_an_import(ezstat: Ezstat, api: httpx.Cl
 def test_progress_is_told_until_the_end(api: httpx.Client) -> None:
     file = b"".join(b'{"stat":"watched","count":1,"t":%d}\n' % (T + i) for i in range(30_000))
     job = api.post("/api/v1/import", content=file).json()["id"]
-    with api.stream("GET", f"/api/v1/import/{job}/events") as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        told = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
-    assert told[-1]["state"] == "done"
-    assert told[-1]["points"] == 30_000
-    assert [one["rows"] for one in told] == sorted(one["rows"] for one in told)
+    events = list(told(api, job))
+    assert events[-1]["state"] == "done"
+    assert events[-1]["points"] == 30_000
+    assert [one["rows"] for one in events] == sorted(one["rows"] for one in events)
 
 
 def test_an_import_survives_the_kill_of_its_worker(ezstat: Ezstat, api: httpx.Client) -> None:
     file = b"stat,type,t,value\n" + b"".join(b"killed,counter,%d,1\n" % (T + i) for i in range(300_000))
     job = api.post("/api/v1/import", content=file).json()["id"]
-    until(lambda: api.get(f"/api/v1/import/{job}").json()["rows"] > 0, within=20)
+    events = told(api, job)
+    assert any(0 < event["rows"] < 300_000 for event in events)
     ezstat.kill("work-1", signal.SIGKILL)
-    found = ended(api, job, within=60)
+    *_, found = events
     assert (found["state"], found["rows"], found["points"]) == ("done", 300_000, 300_000)
     until(lambda: total(api, "killed") == 300_000, within=20)
