@@ -15,8 +15,8 @@ from services.ingest.parse import Refused
 
 
 class Row(msgspec.Struct):
-    """A point in JSON. Numbers may be strings; `t` may be null; `id` makes a retry count once. `type` is what exports say
-    of a stat; it decides nothing here."""
+    """A point in JSON. Numbers may be strings; `t` may be null; `id` makes a retry count once. `type` decides nothing:
+    exports say it of a stat."""
 
     stat: str
     count: float | str | None = None

@@ -24,7 +24,7 @@ log = logging.getLogger("ezstat.ingest.imports")
 T = TypeVar("T")
 
 LOOK_EVERY = 0.5
-HELD_FOR = 10.0
+HELD_FOR = 5.0
 _RETRY = 0.5
 _TIDY_EVERY = 3600.0
 
