@@ -10,10 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from libs.bus.connect import Bus
 from libs.bus.errors import BusUnavailable
+from libs.http.app import make_app
 from libs.http.server import run
 from libs.runtime.gateway import dispatch, merge_hot
 from libs.runtime.openapi import document
 from libs.runtime.process import Process, open_process
+from libs.runtime.programs import listen
 from libs.runtime.service import HttpSide, Service
 from libs.runtime.settings import Settings
 from libs.runtime.tasks import background_tasks
@@ -89,6 +91,15 @@ async def _until_able_to_ask(bus: Bus) -> None:
         logger.warning("NATS is away: answering what can be answered without it")
 
 
+async def _probes(process: Process, stop: asyncio.Event) -> None:
+    """`/livez`, `/readyz` and `/metrics` of a process that has no other business with HTTP."""
+    settings = process.settings
+    listener = listen(settings.host, settings.work_port)
+    await run(
+        make_app("work", process, []), {}, listener=listener, stop=stop, settings=settings, metrics=process.metrics
+    )
+
+
 async def work(settings: Settings, services: Sequence[Service], name: str) -> None:
     """Run followers and tasks of these services until SIGTERM."""
     stop = stop_signals()
@@ -96,6 +107,9 @@ async def work(settings: Settings, services: Sequence[Service], name: str) -> No
         for service in services:
             if service.work is not None:
                 await stack.enter_async_context(service.work(process))
+        if settings.work_port:
+            assert process.tasks is not None
+            process.tasks.create_task(_probes(process, stop))
         keep_what_is_loaded()
         logger.info("working for %s", ", ".join(service.name for service in services))
         await stop.wait()

@@ -78,6 +78,7 @@ class Settings:
     )
     import_bytes: int = _setting(10 << 30, "EZSTAT_IMPORT_BYTES", "largest import")
     hot_path: bool = _setting(True, "EZSTAT_HOT_PATH", "off: points take the ordinary FastAPI routes (for comparison)")
+    work_port: int = _setting(0, "EZSTAT_WORK_PORT", "port of /livez, /readyz and /metrics of a work process; 0: none")
     http_workers: int = _setting(1, "EZSTAT_HTTP_WORKERS", "HTTP processes under `ezstat up`")
 
     log_format: str = _setting("human", "EZSTAT_LOG", "human or json")

@@ -37,6 +37,7 @@ from services.ingest.imports.jobs import Jobs
 from services.ingest.imports.worker import Importer
 from services.ingest.intake import Intake
 from services.ingest.live import Live
+from services.ingest.metrics import IntakeMetrics, WriterMetrics
 from services.ingest.projections import projection
 from services.ingest.public.expiry import Expiry
 from services.ingest.public.intake import PublicIntake
@@ -97,6 +98,7 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
         "/api/v1/import": BodyRule(limit=settings.import_bytes, seconds=_IDLE_UPLOAD, stream=True),
     }
     app = make_app("ingest", process, routers, bodies=bodies)
+    process.metrics.register(IntakeMetrics(commits, spool))
     hot = HotSenders(senders, clock).routes() if settings.hot_path else {}
     try:
         yield HttpSide(app, hot)
@@ -138,18 +140,10 @@ async def work(process: Process) -> AsyncIterator[None]:
     publisher = FramePublisher(process.bus)
     async with asyncio.TaskGroup() as tasks:
         running: list[asyncio.Task[Any]] = [tasks.create_task(Relay(store, process.bus, publish).run())]
-        for partition in range(settings.partitions):
-            writer = Writer(partition, store.commit)
-            follower = DataFollower(
-                process.bus,
-                process.database,
-                "ingest",
-                "writer",
-                partition,
-                writer.apply,
-                spacing=settings.writer_spacing,
-            )
-            running.append(tasks.create_task(follower.run()))
+        writers = [_writer(process, store, partition) for partition in range(settings.partitions)]
+        running += [tasks.create_task(writer.run()) for writer in writers]
+        process.metrics.register(WriterMetrics(writers))
+        process.ready["ingest.writer"] = lambda: not any(writer.trouble for writer in writers)
         await process.bus.answer(
             SERIES, SeriesAsked, History(process.database, settings.partitions).tell, queue="ingest"
         )
@@ -176,6 +170,12 @@ async def work(process: Process) -> AsyncIterator[None]:
     streams.cancel()
     await publisher.close()
     await store.close()
+
+
+def _writer(process: Process, store: EventStore, partition: int) -> DataFollower:
+    apply = Writer(partition, store.commit).apply
+    spacing = process.settings.writer_spacing
+    return DataFollower(process.bus, process.database, "ingest", "writer", partition, apply, spacing=spacing)
 
 
 service = Service(
