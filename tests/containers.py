@@ -20,6 +20,7 @@ from tests.servers import ENDING, TESTS_PASSWORD, Servers, await_answer
 
 DEFAULT_IMAGES = {"POSTGRES_IMAGE": "postgres:18", "NATS_IMAGE": "nats:2-alpine", "REDIS_IMAGE": "redis:8-alpine"}
 IMAGES = {name: os.environ.get(name) or default for name, default in DEFAULT_IMAGES.items()}
+NATS_PASSWORDS = ("NATS_PASSWORD", "NATS_ACCOUNTS_PASSWORD", "NATS_INGEST_PASSWORD", "NATS_WEB_PASSWORD")
 
 _DEPLOY = Path(__file__).parent.parent / "deploy"
 
@@ -107,7 +108,7 @@ def _nats(stack: ExitStack) -> Contained:
         DockerContainer(IMAGES["NATS_IMAGE"], entrypoint=["nats-server", "-c", "/nats.conf"])
         .with_bind_ports(4222, port)
         .with_copy_into_container((_DEPLOY / "nats.conf").read_bytes(), "/nats.conf")
-        .with_envs(NATS_PASSWORD=f'"{TESTS_PASSWORD}"', NATS_STORE="16G")
+        .with_envs(NATS_STORE="20G", **dict.fromkeys(NATS_PASSWORDS, f'"{TESTS_PASSWORD}"'))
     )
     host = stack.enter_context(container).get_container_host_ip()
     return Contained(f"nats://ezstat:{TESTS_PASSWORD}@{host}:{port}", container, lambda: _nats_greets(host, port))

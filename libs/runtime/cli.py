@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from libs.runtime.attached import attached, connected
 from libs.runtime.errors import CannotRun
 from libs.runtime.folder import DataFolder
 from libs.runtime.settings import Settings, load
@@ -109,31 +110,6 @@ def _log(settings: Settings, name: str) -> None:
     set_up(name, settings.log_format, settings.log_level)
 
 
-def attached(settings: Settings) -> Settings:
-    """The settings with what the run in EZSTAT_DATA knows: its secret and the addresses of its private servers."""
-    folder = DataFolder(settings.data)
-    urls = folder.read().urls if folder.is_running() else {}
-    return replace(
-        settings,
-        secret=settings.secret or folder.secret(),
-        database_url=settings.database_url or urls.get("postgres", ""),
-        nats_url=settings.nats_url or urls.get("nats", ""),
-        redis_url=settings.redis_url or urls.get("redis", ""),
-    )
-
-
-def _connected(settings: Settings) -> Settings:
-    """`attached`, or the end when a server is not known."""
-    known = attached(settings)
-    missing = {"DATABASE_URL": known.database_url, "NATS_URL": known.nats_url, "REDIS_URL": known.redis_url}
-    unset = [name for name, value in missing.items() if not value]
-    if unset:
-        raise CannotRun(
-            f"no run in {known.data.absolute()}, and {', '.join(unset)} not set: start `ezstat up`, or name the servers"
-        )
-    return known
-
-
 def _up(settings: Settings, arguments: argparse.Namespace) -> None:
     import asyncio
 
@@ -146,7 +122,7 @@ def _up(settings: Settings, arguments: argparse.Namespace) -> None:
 def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
     if arguments.port is not None:
         settings = replace(settings, port=arguments.port)
-    settings = _connected(settings)
+    settings = connected(settings)
     _log(settings, arguments.name if arguments.workers == 1 else "ezstat")
     if arguments.workers > 1:
         _serve_workers(settings, arguments)
@@ -175,7 +151,7 @@ def _work(settings: Settings, arguments: argparse.Namespace) -> None:
     from libs.runtime.catalogue import load_services
     from libs.runtime.roles import work
 
-    settings = _connected(settings)
+    settings = connected(settings)
     _log(settings, arguments.name)
     uvloop.run(work(settings, load_services(arguments.services), arguments.name))
 
@@ -186,7 +162,7 @@ def _migrate(settings: Settings, arguments: argparse.Namespace) -> None:
     from libs.runtime.catalogue import load_services
     from libs.runtime.setup import set_up
 
-    settings = _connected(settings)
+    settings = connected(settings)
     _log(settings, "migrate")
     welcome = uvloop.run(set_up(settings, load_services()))
     if arguments.json:
@@ -314,7 +290,7 @@ def _run_command(settings: Settings, command: Callable[..., Any], *words: Sequen
 
     from libs.runtime.setup import run_command
 
-    settings = _connected(settings)
+    settings = connected(settings)
     _log(settings, "command")
     text = uvloop.run(run_command(settings, command, *words))
     if text:

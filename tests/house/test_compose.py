@@ -70,6 +70,14 @@ def test_the_gateway_knows_where_each_service_is_and_alone_can_be_reached_from_o
     assert [name for name, each in CONTAINERS.items() if "ports" in each] == ["gateway"]
 
 
+def test_every_service_is_somebody_of_its_own_to_nats() -> None:
+    for name, each in ours().items():
+        role, *services = each.get("command", ["serve"])
+        user = services[0] if role in ("serve", "work") and services else "ezstat"
+        assert each["environment"]["NATS_URL"].startswith(f"nats://{user}:"), name
+        assert f"user: {user}," in (ROOT / "deploy" / "nats.conf").read_text()
+
+
 def test_every_setting_reaches_every_container() -> None:
     named = {setting.metadata["env"] for setting in fields(Settings)} - SET_BY_COMPOSE
     for name, each in ours().items():
@@ -93,12 +101,14 @@ def test_secrets_are_made_once_for_the_owner_alone_and_are_all_that_is_required(
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
     values = dict(line.split("=", 1) for line in made.read_text().splitlines() if "=" in line)
     assert required() <= set(values)
-    assert len({values[name] for name in required()}) == len(required()) == 4
+    assert len({values[name] for name in required()}) == len(required()) >= 7
     assert all(re.fullmatch("[0-9a-f]{64}", values[name]) for name in required())
 
-    before = made.read_bytes()
+    made.write_text(re.sub("^REDIS_PASSWORD=.*\n", "", made.read_text(), flags=re.MULTILINE) + "MINE=1")
+    before = made.read_text()
     subprocess.run([script], check=True, stdout=subprocess.DEVNULL)
-    assert made.read_bytes() == before
+    assert re.fullmatch(re.escape(before) + "\nREDIS_PASSWORD=[0-9a-f]{64}\n", made.read_text()), "only what lacked"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
 
 
 def test_the_file_with_the_secrets_is_never_committed_nor_copied_into_an_image() -> None:
