@@ -30,7 +30,7 @@ select last_at::text, id::text, n, body from (
         order by last_at, ctid limit %(limit)s
     ) rows
 ) counted
-where before < %(points)s order by last_at, id
+where before < %(points)s order by counted.last_at, counted.id
 """
 
 

@@ -208,6 +208,19 @@ async def test_an_unreadable_file_fails_with_its_reason(stage: Stage) -> None:
     assert "not valid JSON" in job.reason
 
 
+async def test_rows_that_end_at_the_same_moment_are_exported_once_each(stage: Stage) -> None:
+    account = uuid4()
+    stat = await stage.application.create(account, "live", "x", "counter", "test")
+    body = NOON.to_bytes(8, "little") + array("d", [1.0]).tobytes()
+    await stage.rows(
+        "insert into ingest.points (partition, stat, first_at, last_at, account, n, body)"
+        " select 0, %s, at, at, %s, 1, %s from generate_series(1, 1100), to_timestamp(%s) at returning n",
+        stat.id, account, body, NOON / 1e6,
+    )  # fmt: skip
+    sizes = [len(chunk.times) async for chunk in Export(stage.process.database, 1).chunks(Wanted(account, "live"))]
+    assert sum(sizes) == 1100
+
+
 async def test_memory_of_an_export_stays_bounded_by_pages(stage: Stage) -> None:
     account = uuid4()
     for i in range(30):
