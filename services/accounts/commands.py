@@ -9,6 +9,7 @@ from uuid import uuid5
 from libs.contracts.accounts import KeyFacts
 from libs.runtime.errors import CannotRun
 from libs.runtime.process import Process
+from libs.runtime.settings import Settings
 from services.accounts.application import keys, opening
 from services.accounts.application.context import Context
 from services.accounts.context import opened
@@ -36,8 +37,15 @@ async def first_run(process: Process) -> Welcome:
         url = (
             f"{settings.url}/setup?token={opening.setup_token(context)}" if await opening.is_unclaimed(context) else ""
         )
-    curl = f'curl -d "ezkey=$EZSTAT_API_KEY" -d stat=signups -d count=1 {settings.url}/ez' if settings.api_key else ""
-    return Welcome(url=url, curl=curl)
+    return Welcome(url=url, curl=_first_point(settings))
+
+
+def _first_point(settings: Settings) -> str:
+    """A line that works when it is pasted: with the operator's key, or without any into the public name space."""
+    if settings.api_key:
+        return f'curl -d "ezkey=$EZSTAT_API_KEY" -d stat=signups -d count=1 {settings.url}/ez'
+    point = '{"mvp": "hello", "stat": "first_point", "count": 1}'
+    return f"curl -H 'Content-Type: application/json' -d '{point}' {settings.url}/api/public"
 
 
 async def create_key(process: Process, arguments: Sequence[str]) -> str:

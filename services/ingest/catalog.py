@@ -46,7 +46,7 @@ class Series:
 class Entry:
     """A series as one key sends to it: what a group needs, made once (`groups.Origin`)."""
 
-    __slots__ = ("commit", "gauge", "raw", "series")
+    __slots__ = ("commit", "gauge", "raw", "series", "size")
 
     def __init__(self, series: Series, key: UUID, commit: GroupCommit) -> None:
         self.series = series
@@ -55,6 +55,7 @@ class Entry:
         self.raw: msgspec.Raw = encode_source(
             Source(series.account, series.mode, series.id, series.name, series.kind, key)
         )
+        self.size = len(memoryview(self.raw))
 
 
 class Catalog:

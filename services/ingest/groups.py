@@ -8,7 +8,7 @@ import asyncio
 import logging
 from array import array
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -27,6 +27,7 @@ FRAME_BYTES = 256 << 10
 IN_FLIGHT = 4
 WORTH = 0.34
 POINT_BYTES = 18
+ITEM_BYTES = 16
 MAX_SOURCES = 65_535
 
 Done = Callable[[ApiError | None], None]
@@ -34,9 +35,11 @@ Done = Callable[[ApiError | None], None]
 
 
 class Origin(Protocol):
-    """What a point belongs to, as the group needs it: its encoded source, and the commit of its partition."""
+    """What a point belongs to, as the group needs it: its encoded source and how many bytes that has, and the commit
+    of its partition."""
 
     raw: msgspec.Raw
+    size: int
     commit: "GroupCommit"
 
 
@@ -61,7 +64,7 @@ class Group:
         if place is None:
             place = self.origins[origin] = len(self.sources)
             self.sources.append(origin.raw)
-            self.size += len(memoryview(origin.raw))
+            self.size += origin.size
         return place
 
 
@@ -129,13 +132,10 @@ class GroupCommit:
         done: Done,
     ) -> None:
         """Many points that are answered together; they stay in one frame unless they alone are larger than one."""
-        n = len(origins)
-        cuts = max(1, -(-n * 32 // FRAME_BYTES))
-        step = -(-n // cuts)
-        told = done if n <= step else _after(-(-n // step), done)
-        for start in range(0, n, step):
-            end = start + step
-            self._add_part(origins[start:end], times[start:end], values[start:end], items[start:end], told)
+        slices = list(_slices(origins, 0, len(origins)))
+        told = done if len(slices) == 1 else _after(len(slices), done)
+        for part in slices:
+            self._add_part(origins[part], times[part], values[part], items[part], told)
 
     def _add_part(
         self,
@@ -147,7 +147,7 @@ class GroupCommit:
     ) -> None:
         n = len(origins)
         group = self._groups[-1] if self._groups else None
-        if group is None or (group.values and group.size + n * POINT_BYTES > FRAME_BYTES):
+        if group is None or (group.values and group.size + _weight(origins) > FRAME_BYTES):
             group = self._open()
         places, place = group.origins, group.place
         for origin in dict.fromkeys(origins):
@@ -177,7 +177,7 @@ class GroupCommit:
         if len(group.items) < before:
             group.items.extend([b""] * (before - len(group.items)))
         group.items.extend(items)
-        group.size += 16 * len(items)
+        group.size += ITEM_BYTES * len(items)
 
     def _worth_a_frame(self) -> bool:
         return self._flying == 0 or (
@@ -249,6 +249,21 @@ class GroupCommit:
     async def settled(self) -> None:
         """Wait until nothing is on its way."""
         await self._idle.wait()
+
+
+def _weight(origins: Sequence[Origin]) -> int:
+    """About how many bytes of frame points of these origins are, item ids included."""
+    return len(origins) * (POINT_BYTES + ITEM_BYTES) + sum(origin.size for origin in set(origins))
+
+
+def _slices(origins: Sequence[Origin], start: int, end: int) -> Iterator[slice]:
+    """Halves until each fits into a frame: long names weigh more than points."""
+    if end - start == 1 or _weight(origins[start:end]) <= FRAME_BYTES:
+        yield slice(start, end)
+        return
+    middle = (start + end) // 2
+    yield from _slices(origins, start, middle)
+    yield from _slices(origins, middle, end)
 
 
 def _after(parts: int, done: Done) -> Done:

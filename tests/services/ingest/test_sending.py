@@ -278,3 +278,13 @@ def test_strangers_keys_are_refused_in_every_dialect(sender: httpx.Client, name:
     batch = sender.post("/api/v1/batch", json=[{"stat": name, "count": 1}], headers=bearer)
     assert batch.json()["error"]["code"] == "unauthorized"
     assert nobody not in classic.text + batch.text
+
+
+def test_a_batch_of_long_names_is_cut_into_frames_that_the_bus_takes(
+    sender: httpx.Client, person: Person, key: str, name: str
+) -> None:
+    rows = [{"stat": f"{name} {i} {'😀' * 220}", "count": 1} for i in range(900)]
+    answer = sender.post("/api/v1/batch", json=rows, headers={"authorization": f"Bearer {key}"})
+    assert answer.json() == {"accepted": 900}
+    for i in (0, 899):
+        assert summary(person, f"{name} {i} {'😀' * 220}")["total"] == 1
