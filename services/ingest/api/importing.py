@@ -37,11 +37,11 @@ class ImportErrorOut(BaseModel):
 class ImportOut(BaseModel):
     """An import. `rows` were read, of these `points` stored and `bad` not; `errors` are the first 100 of these."""
 
-    id: str
-    state: State
+    id: str = Field(examples=["0199c1d2-7e5b-7c3a-9b1e-2f4a6c8d0e1f"])
+    state: State = Field(examples=["running"])
     format: FormatName
-    filename: str
-    bytes: int
+    filename: str = Field(examples=["ezstat-2026-03-01.json"])
+    bytes: int = Field(examples=[1048576])
     created_at: str
     finished_at: str | None
     rows: int
@@ -99,7 +99,8 @@ _BODY = {
                 "example": "stat,type,t,value\nsignups,counter,2026-03-01T00:00:00Z,1\n",
             },
             "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+                "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}},
+                "example": {"file": "ezstat-2026-03-01.csv"},
             },
         }
     }

@@ -49,9 +49,9 @@ class NewClaim(BaseModel):
 class MvpOut(BaseModel):
     """A claimed mvp."""
 
-    mvp: str
-    stats: int
-    claimed_at: str
+    mvp: str = Field(examples=["myapp"])
+    stats: int = Field(examples=[3])
+    claimed_at: str = Field(examples=["2026-03-01T00:00:00.000Z"])
 
 
 class MvpList(BaseModel):

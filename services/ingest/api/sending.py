@@ -110,7 +110,7 @@ class Value(BaseModel):
 
 
 class Ok(BaseModel):
-    msg: str = "ok"
+    msg: str = Field("ok", examples=["ok"])
 
 
 def router(senders: Senders, intake: Intake) -> APIRouter:

@@ -20,19 +20,21 @@ from services.ingest.stathat import StatHat, summary, timeframe
 MOST_STATS = 100
 _KINDS: frozenset[KeyKind] = frozenset(("account", "self_hosted"))
 
+_NO_ALERTS: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": []}}}}
+
 Token = Annotated[str, Path(description="An account key with stats:read", examples=["ss_live_…"])]
 
 
 class XStat(BaseModel):
     """A stat as StatHat showed it."""
 
-    id: str
-    name: str
+    id: str = Field(examples=["0199c1d2-7e5b-7c3a-9b1e-2f4a6c8d0e1f"])
+    name: str = Field(examples=["signups"])
     public: bool
-    counter: bool
+    counter: bool = Field(examples=[True])
     unit: str
     classic_key: str
-    created_at: str
+    created_at: str = Field(examples=["2026-03-01T00:00:00.000Z"])
 
 
 class XPoint(BaseModel):
@@ -111,7 +113,7 @@ def router(stathat: StatHat, application: Application) -> APIRouter:
         await application.delete(facts.account, facts.mode, path_text(stat), actor(principal))
         return _json({"msg": "stat deleted."})
 
-    @routes.get("/alerts", response_model=list[dict[str, Any]], summary="List alerts")
+    @routes.get("/alerts", response_model=list[dict[str, Any]], summary="List alerts", responses=_NO_ALERTS)
     async def alerts(request: Request, token: Token) -> Response:
         """Rules of EzStat are at `/api/v1/alerts`; none of them is one of StatHat's."""
         await _caller(request, token, "stats:read")

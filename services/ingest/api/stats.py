@@ -22,8 +22,8 @@ MOST_ROWS = 1000
 class StatOut(BaseModel):
     """A stat."""
 
-    id: str
-    name: str
+    id: str = Field(examples=["0199c1d2-7e5b-7c3a-9b1e-2f4a6c8d0e1f"])
+    name: str = Field(examples=["signups"])
     type: Literal["counter", "gauge"]
     unit: str
     description: str
