@@ -90,10 +90,11 @@ class Scrub:
             # What stands in the stream now must be purged too before a stat counts as scrubbed.
             newest = await self._retention.newest(partition)
             stones = await asyncio.to_thread(self._rewrite, partition, done)
+            if not stones:
+                continue  # what is young stays in the stream: a restored backup may need it
             gone = await self._retention.purge_up_to(partition, newest)
-            if stones:
-                await self._retention.purge_parked()
-            if stones and gone:
+            await self._retention.purge_parked()
+            if gone:
                 done.stats += await self._finish(stones)
             else:
                 done.waiting += len(stones)
