@@ -1,8 +1,9 @@
 """Is ingest well? What is away, and whether points are taken all the same."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -11,6 +12,8 @@ from libs.contracts.ingest import points_stream
 from libs.eventstore.database import DatabaseUnavailable
 from libs.runtime.process import Process
 from services.ingest.spool import Spool
+
+T = TypeVar("T")
 
 LATE = 1000
 """Frames that may wait for a writer before that is worth telling."""
@@ -63,15 +66,17 @@ class Health:
         return self._report
 
     async def _look(self) -> Report:
-        (positions, parked), newest, redis = await asyncio.gather(self._stored(), self._streamed(), self._redis())
+        stored, newest, redis = await asyncio.gather(
+            _soon(self._stored()), _soon(self._streamed()), _soon(self._redis())
+        )  # fmt: skip
         parts: dict[str, dict[str, Any]] = {
-            "postgres": _part(positions is not None),
+            "postgres": _part(stored is not None),
             "nats": _part(newest is not None),
-            "redis": _part(redis),
+            "redis": _part(redis is True),
             "spool": self._spool_part(),
         }
-        if positions is not None and newest is not None:
-            parts["writer"] = _writer_part(positions, newest, parked)
+        if stored is not None and newest is not None:
+            parts["writer"] = _writer_part(stored, newest)
         return Report(self._process.bus.connected or self._has_room(), parts)
 
     def _has_room(self) -> bool:
@@ -83,27 +88,26 @@ class Health:
         # Off is how the operator wants it, and nothing to complain about.
         return {"status": "ok" if status == "off" else status, "bytes": spool.bytes, "limit": spool.limit}
 
-    async def _stored(self) -> tuple[dict[int, int] | None, int]:
+    async def _stored(self) -> "_Stored | None":
         try:
-            async with asyncio.timeout(_WITHIN), self._process.database.house() as cursor:
+            async with self._process.database.house() as cursor:
                 await cursor.execute(_WRITERS)
                 positions = dict(await cursor.fetchall())
                 await cursor.execute(_PARKED)
                 row = await cursor.fetchone()
-        except (DatabaseUnavailable, TimeoutError):
-            return None, 0
-        return positions, row[0] if row else 0
+        except DatabaseUnavailable:
+            return None
+        return _Stored(positions, row[0] if row else 0)
 
     async def _streamed(self) -> dict[int, int] | None:
         if not self._process.bus.connected:
             return None
         try:
-            async with asyncio.timeout(_WITHIN):
-                return {
-                    partition: (await self._process.bus.js.stream_info(points_stream(partition))).state.last_seq
-                    for partition in range(self._process.settings.partitions)
-                }
-        except (*NATS_ERRORS, TimeoutError):
+            return {
+                partition: (await self._process.bus.js.stream_info(points_stream(partition))).state.last_seq
+                for partition in range(self._process.settings.partitions)
+            }
+        except NATS_ERRORS:
             return None
 
     async def _redis(self) -> bool:
@@ -117,7 +121,27 @@ def _part(well: bool) -> dict[str, Any]:
     return {"status": "ok" if well else "down"}
 
 
-def _writer_part(positions: dict[int, int], newest: dict[int, int], parked: int) -> dict[str, Any]:
-    lag = sum(max(0, last - positions.get(partition, 0)) for partition, last in newest.items())
-    status = "behind" if lag > LATE else "parked" if parked else "ok"
-    return {"status": status, "lag": lag, "parked": parked}
+def _writer_part(stored: "_Stored", newest: dict[int, int]) -> dict[str, Any]:
+    lag = sum(max(0, last - stored.positions.get(partition, 0)) for partition, last in newest.items())
+    status = "behind" if lag > LATE else "parked" if stored.parked else "ok"
+    return {"status": status, "lag": lag, "parked": stored.parked}
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """How far the writers are, by partition, and how many frames wait for a person."""
+
+    positions: dict[int, int]
+    parked: int
+
+
+async def _soon(look: Coroutine[Any, Any, T]) -> T | None:
+    """What a look finds out within a second, else None. It is not waited for even to be cancelled: a frozen server
+    would make that last."""
+    task = asyncio.create_task(look)
+    await asyncio.wait({task}, timeout=_WITHIN)
+    if task.done():
+        return task.result()
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())
+    task.cancel()
+    return None

@@ -1,5 +1,6 @@
 """Health says what is down, and whether points are taken all the same."""
 
+import asyncio
 from dataclasses import replace
 
 import httpx
@@ -19,6 +20,16 @@ def test_a_calm_installation_is_well(ezstat: Ezstat) -> None:
     assert {part: parts[part]["status"] for part in ("postgres", "nats", "redis")} == {
         "postgres": "ok", "nats": "ok", "redis": "ok",
     }  # fmt: skip
+
+
+async def test_a_postgres_that_does_not_answer_is_told_as_down_and_points_are_taken(stage: Stage) -> None:
+    spool = Spool(stage.settings.data / "spool", "test", 1 << 20)
+    with stage.process.database.connect() as blocking:
+        blocking.execute("lock table ingest.positions in access exclusive mode")
+        async with asyncio.timeout(4):
+            report = await Health(stage.process, spool).report()
+    assert (report.status, report.accepting) == ("degraded", True)
+    assert {name: report.parts[name]["status"] for name in ("postgres", "nats")} == {"postgres": "down", "nats": "ok"}
 
 
 async def test_nats_away_is_degraded_with_a_spool_and_unavailable_without(stage: Stage) -> None:
