@@ -1,6 +1,6 @@
 """Group commit: one bus message, and one fsync, for all points that arrived while earlier ones were being stored.
 
-No timer: a group goes at once when none is flying; a further one only when it is worth its fsync (at least a third of
+No timer: a group goes at once when none is flying; a further one only when it is worth its fsync (at least half of
 what is outstanding), at most four in flight. Answers wait for the acknowledgement.
 """
 
@@ -25,7 +25,7 @@ log = logging.getLogger("ezstat.ingest.groups")
 
 FRAME_BYTES = 256 << 10
 IN_FLIGHT = 4
-WORTH = 0.34
+WORTH = 0.5
 POINT_BYTES = 18
 ITEM_BYTES = 16
 MAX_SOURCES = 65_535

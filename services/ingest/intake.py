@@ -48,10 +48,14 @@ class Intake:
     def single(self, principal: Principal, point: Single, done: Done) -> None:
         """Take one `stat` field. Raises `ApiError` or `Refused` for what can be refused at once."""
         entries = principal.memo.get(point.memo)
-        if entries is None or not self._fresh(entries):
+        if entries is None or entries[0].series.gone or (len(entries) > 1 and not self._fresh(entries)):
             self._soon(self._look_up(principal, point, done), done)
             return
-        self._when_admitted(principal, len(entries), lambda: self._record_single(principal, point, entries, done), done)
+        admitted = self._admit(principal, len(entries))
+        if admitted is None:
+            self._record_single(principal, point, entries, done)
+        else:
+            self._soon(self._wait_then(admitted, lambda: self._record_single(principal, point, entries, done)), done)
 
     @staticmethod
     def _fresh(entries: tuple[Entry, ...]) -> bool:
