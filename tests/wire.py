@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,13 +69,12 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send; a server that has ended the connection meanwhile is no error: what it said is still to be read."""
-        try:
+        with suppress(OSError):
             self.socket.sendall(data)
-        except OSError:
-            return
 
     def half_close(self) -> None:
-        self.socket.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # as in `send`
+            self.socket.shutdown(socket.SHUT_WR)
 
     def _more(self) -> bool:
         try:

@@ -101,6 +101,11 @@ class Live:
         self._line = asyncio.Event()
         bus.on_back(self._line.set)
 
+    @property
+    def idle(self) -> bool:
+        """Nobody watches, and the bus is not asked for points."""
+        return self._running is None and self._subscription is None
+
     @contextmanager
     def watching(self, account: UUID, mode: Mode) -> Iterator[Watcher]:
         """A watcher of an account's points, until the block ends."""

@@ -21,6 +21,7 @@ from services.ingest.retention import Retention
 
 log = logging.getLogger("ezstat.ingest.scrub")
 
+LOOK_EVERY = 300.0
 FRAMES_AT_ONCE = 200
 MOST_NEEDLES = 50
 _LOCK = 0x657A7374  # "ezst": one scrub at a time (class, partition)
@@ -75,13 +76,26 @@ class Scrub:
         self._partitions = partitions
 
     async def run(self, every: float) -> NoReturn:
-        """Every so many seconds, for ever."""
+        """For ever: a scrub as soon as a deletion is so many seconds old, however often the process was started anew
+        since; not more often than that."""
         while True:
-            await asyncio.sleep(every)
             try:
-                log.info("%s", await self.once())
+                if await self._is_due(every):
+                    log.info("%s", await self.once())
+                    await asyncio.sleep(every)
             except (DatabaseUnavailable, BusUnavailable) as error:
                 log.warning("no scrub for now: %s", error)
+            await asyncio.sleep(min(every, LOOK_EVERY))
+
+    async def _is_due(self, every: float) -> bool:
+        async with self._database.house() as cursor:
+            await cursor.execute(
+                "select exists (select from ingest.tombstones"
+                " where scrubbed_at is null and deleted_at <= now() - make_interval(secs => %s))",
+                (every,),
+            )
+            row = await cursor.fetchone()
+        return row is not None and bool(row[0])
 
     async def once(self) -> Scrubbed:
         """Scrub everything that is open. Raises `DatabaseUnavailable` and `BusUnavailable`."""

@@ -157,6 +157,20 @@ async def _gone(stage: Stage, stat: UUID) -> bool:
     return await rows_of(stage, stat) == 0
 
 
+async def test_a_scrub_comes_by_itself_once_a_deletion_is_old_enough(deleting: Stage) -> None:
+    account = uuid4()
+    await deleting.send(source(SECRET, account), [(NOON, 1.0)])
+    await deleting.written()
+    await deleting.application.delete(account, "live", SECRET, "test")
+    task = asyncio.create_task(scrub_of(deleting).run(every=0.2))
+
+    async def gone() -> bool:
+        return SECRET.encode() not in await archived(deleting) and SECRET.encode() not in await streamed(deleting)
+
+    await eventually(gone)
+    task.cancel()
+
+
 async def test_messages_parked_for_a_person_are_scrubbed_too(deleting: Stage) -> None:
     account = uuid4()
     body = await deleting.send(source(SECRET, account), [(NOON, 1.0)])

@@ -73,6 +73,15 @@ def test_an_ndjson_export_can_be_sent_as_a_batch(ezstat: Ezstat, api: httpx.Clie
     assert other.post("/api/v1/batch", json=[{"stat": "no number"}]).status_code == 400
 
 
+def test_points_of_one_moment_are_exported_once_however_they_were_stored(api: httpx.Client) -> None:
+    """Each in a transaction, so in a row, of its own: more than nine of them, which text would put in another order."""
+    for n in range(1, 13):
+        api.post("/ez", data={"ezkey": api.headers["authorization"].removeprefix("Bearer "), "stat": "m", "t": str(T)})
+        until(lambda n=n: total(api, "m") == n, within=10)  # type: ignore[misc]
+    lines = api.get("/api/v1/export", params={"format": "ndjson"}).text.splitlines()
+    assert len(lines) == 12
+
+
 def test_an_export_of_an_unknown_stat_is_not_begun(api: httpx.Client) -> None:
     answer = api.get("/api/v1/export", params={"stat": "nobody"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")

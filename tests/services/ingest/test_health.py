@@ -37,7 +37,7 @@ async def test_nats_away_is_degraded_with_a_spool_and_unavailable_without(stage:
     await stage.written()
     spool = Spool(stage.settings.data / "spool", "test", 1 << 20)
     well = await Health(stage.process, spool).report()
-    assert (well.status, well.accepting) == ("ok", True)
+    assert (well.status, well.accepting) == ("ok", True), well.parts
     assert well.parts["writer"]["lag"] == 0
     alone = replace(stage.process, bus=Bus("nats://127.0.0.1:1", "nobody there"))
     degraded = await Health(alone, spool).report()

@@ -1,16 +1,21 @@
 """Points as they land, for who may see them."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.eventually import until
+from libs.contracts.ingest import points_subject
+from services.ingest.live import MOST_WAITING, Live, Watcher
+from tests.eventually import eventually, until
 from tests.running import Ezstat, Person
+from tests.services.ingest.stage import NOON, Stage, source
 
 
 class Viewer:
@@ -77,3 +82,41 @@ def test_a_revoked_key_sees_no_more(person: Person) -> None:
 
 def test_nobody_watches_without_a_key(ezstat: Ezstat) -> None:
     assert httpx.get(f"{ezstat.url}/api/v1/live").status_code == 401
+
+
+async def test_many_points_are_told_at_once_and_what_is_too_much_is_counted(stage: Stage) -> None:
+    live = Live(stage.process.bus)
+    account, stranger = uuid4(), uuid4()
+    with live.watching(account, "live") as watcher:
+        await asyncio.sleep(0)  # let it subscribe
+        await stage.process.bus.nc.flush()
+        await stage.send(source("theirs", stranger), [(NOON, 1.0)])
+        await stage.send(source("mine", account), [(NOON + i, float(i)) for i in range(2_500)])
+        events = [event for _ in range(3) if (event := await watcher.following())]
+    told = [json.loads(event.split(b"data: ")[1]) for event in events]
+    assert sum(len(one["points"]) + one["skipped"] for one in told) == 2_500
+    assert {point["stat"] for one in told for point in one["points"]} == {"mine"}
+    assert max(len(one["points"]) for one in told) == 1000
+    # Nobody watches any more: the subscription goes.
+    await eventually(lambda: live.idle)
+
+
+async def test_a_frame_that_is_sent_again_is_told_once(stage: Stage) -> None:
+    live, account = Live(stage.process.bus), uuid4()
+    with live.watching(account, "live") as watcher:
+        await asyncio.sleep(0)
+        await stage.process.bus.nc.flush()
+        body = await stage.send(source("mine", account), [(NOON, 1.0)])
+        await stage.publisher.publish(points_subject(0), "again", body)
+        events = [event for _ in range(2) if (event := await watcher.following())]
+    assert [len(json.loads(event.split(b"data: ")[1])["points"]) for event in events] == [1]
+
+
+async def test_who_reads_too_slowly_is_sent_away() -> None:
+    watcher = Watcher()
+    for i in range(MOST_WAITING):
+        watcher.tell(b"%d" % i)
+    assert await watcher.following() == b"0"
+    watcher.tell(b"one more fits")
+    watcher.tell(b"and one does not")
+    assert await watcher.following() is None

@@ -1,11 +1,18 @@
 """Fault test 35: the read models, dropped and built again from the truth, are what they were."""
 
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from libs.contracts.ingest import partition_of
 from services.ingest.deletion import Deletion
 from services.ingest.replay import replay
+from services.ingest.retention import Retention
+from services.ingest.scrub import Scrub
+from tests.eventually import eventually
+from tests.servers import Servers
 from tests.services.ingest.stage import NOON, Stage, source
+from tests.services.ingest.stage import stage as open_stage
 
 MINUTE = 60_000_000
 HASH = b"sixteen bytes id"
@@ -57,3 +64,26 @@ async def test_a_replay_heals_read_models_that_were_lost(stage: Stage) -> None:
     await stage.rows("with gone as (delete from ingest.hours returning 1) select count(*) from gone")
     await replay(stage.process)
     assert await everything(stage) == before
+
+
+async def test_partitions_are_replayed_and_scrubbed_alike(own_servers: Servers, tmp_path: Path) -> None:
+    async with open_stage(own_servers, tmp_path, partitions=3) as stage:
+        accounts = [UUID(int=number) for number in range(12)]
+        assert {partition_of(account, 3) for account in accounts} == {0, 1, 2}
+        for account in accounts:
+            await stage.send(source("x", account), [(NOON + i * MINUTE, 1.0) for i in range(5)])
+            await stage.send(source("gone", account), [(NOON, 1.0)])
+        await stage.written()
+        for account in accounts:
+            await stage.application.delete(account, "live", "gone", "test")
+        await Deletion(stage.process.database).remove_rows()
+        before = await everything(stage)
+        scrub = Scrub(stage.process.database, Retention(stage.process.bus, 3), 3)
+
+        async def nothing_waits() -> bool:
+            return (await scrub.once()).waiting == 0
+
+        await eventually(nothing_waits)
+        done = await replay(stage.process)
+        assert await everything(stage) == before
+        assert (done.stats, done.deleted, done.points) == (12, 12, 60)
