@@ -1,9 +1,9 @@
 """Postgres for a service's own tables: short transactions that see one account, under roles that can't see more."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Literal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 Role = Literal["ezstat_app", "ezstat_worker"]
+T = TypeVar("T")
 
 EVERYONE = "*"
 _BEGUN_WITHIN = 4.0
@@ -57,13 +58,27 @@ def session_conninfo(dsn: str, role: Role, account: str = "") -> str:
     return make_conninfo(dsn, options=options.strip(), application_name=role, **line)
 
 
-@contextmanager
-def _frozen_is_unavailable() -> Iterator[None]:
-    """A server that is stopped, not dead, takes connections and never answers."""
+async def _soon(begun: Coroutine[Any, Any, T]) -> T:
+    """What `begun` gives. A server that is stopped, not dead, takes connections and never answers: then it raises
+    `DatabaseUnavailable` after `_BEGUN_WITHIN` seconds."""
+    task = asyncio.ensure_future(begun)
     try:
-        yield
-    except TimeoutError:
-        raise DatabaseUnavailable("Postgres does not answer") from None
+        ended, _ = await asyncio.wait((task,), timeout=_BEGUN_WITHIN)
+    except asyncio.CancelledError:
+        await _end(task)
+        raise
+    if not ended:
+        await _end(task)
+        raise DatabaseUnavailable("Postgres does not answer")
+    return await task
+
+
+async def _end(task: asyncio.Future[T]) -> None:
+    """Cancelled once, psycopg has the server cancel what it does, and waits ten seconds; twice, it hangs up."""
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait((task,), timeout=1)
 
 
 def unavailable(error: psycopg.Error) -> DatabaseUnavailable:
@@ -127,13 +142,15 @@ class Database:
         begin = sql.SQL("begin{}; select set_config('ezstat.account', {}, true)").format(level, sql.Literal(account))
         try:
             async with AsyncExitStack() as stack:
-                with _frozen_is_unavailable():
-                    async with asyncio.timeout(_BEGUN_WITHIN):
-                        connection = await stack.enter_async_context(self._pool.connection())
-                        await connection.execute(begin)
+                connection = await _soon(self._begun(stack, begin))
                 yield connection.cursor()
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise unavailable(error) from error
+
+    async def _begun(self, stack: AsyncExitStack, begin: sql.Composed) -> AsyncConnection[TupleRow]:
+        connection = await stack.enter_async_context(self._pool.connection())
+        await connection.execute(begin)
+        return connection
 
     def connect(self) -> psycopg.Connection[TupleRow]:
         """A connection of one's own that sees every account, for a follower's thread. Raises `DatabaseUnavailable`."""
