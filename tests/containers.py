@@ -21,6 +21,8 @@ from tests.servers import ENDING, TESTS_PASSWORD, Servers, await_answer
 DEFAULT_IMAGES = {"POSTGRES_IMAGE": "postgres:18", "NATS_IMAGE": "nats:2-alpine", "REDIS_IMAGE": "redis:8-alpine"}
 IMAGES = {name: os.environ.get(name) or default for name, default in DEFAULT_IMAGES.items()}
 NATS_PASSWORDS = ("NATS_PASSWORD", "NATS_ACCOUNTS_PASSWORD", "NATS_INGEST_PASSWORD", "NATS_WEB_PASSWORD")
+PATIENCE = 3.0
+"""Seconds that an engine may take to answer."""
 
 _DEPLOY = Path(__file__).parent.parent / "deploy"
 
@@ -28,7 +30,7 @@ _DEPLOY = Path(__file__).parent.parent / "deploy"
 def available() -> bool:
     """Is there an engine that answers, and has it all three images? Nothing is pulled to find out."""
     try:
-        client = docker.from_env(timeout=3)
+        client = docker.from_env(timeout=PATIENCE)
         for image in IMAGES.values():
             client.images.get(image)
     except (docker.errors.DockerException, requests.RequestException):
