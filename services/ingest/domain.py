@@ -21,11 +21,15 @@ class InvalidStat(ValueError):
         self.field = field
 
 
+def spelled(text: str) -> str:
+    """The one way to write a name: trimmed, NFC."""
+    name = text.strip()
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def clean_name(text: str) -> str:
     """The one form of a stat's name: trimmed, NFC, 1-255 characters, no control characters; case-sensitive."""
-    name = text.strip()
-    if not name.isascii():
-        name = unicodedata.normalize("NFC", name)
+    name = spelled(text)
     if not 1 <= len(name) <= 255:
         raise InvalidStat("name", "a stat's name has 1 to 255 characters")
     if _CONTROL.search(name):

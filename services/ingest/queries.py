@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 
 from libs.contracts.accounts import Mode
 from libs.contracts.ingest import Kind
+from services.ingest.domain import spelled
 
 Cursor = AsyncCursor[TupleRow]
 Times = NDArray[np.int64]
@@ -66,7 +67,7 @@ async def stats_by_names(
 
 async def stat(cursor: Cursor, account: UUID, mode: Mode, name: str, partition: int) -> StatRow | None:
     """A stat by its name; failing that, by its id."""
-    by_id = _uuid(name)
+    name, by_id = spelled(name), _uuid(name)
     await cursor.execute(
         _STAT + "where s.account = %(account)s and s.mode = %(mode)s and (s.name = %(name)s or s.id = %(id)s)"
         " order by s.name = %(name)s desc limit 1",
