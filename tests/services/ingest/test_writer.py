@@ -14,7 +14,7 @@ from libs.contracts.ingest import Frame, Kind, Source, encode_frame
 from libs.eventstore.database import connect
 from libs.eventstore.migrate import migrate
 from libs.eventstore.store import EventStore
-from services.ingest.domain import InvalidStat, Stat
+from services.ingest.domain import Stat
 from services.ingest.projections import projection
 from services.ingest.schema import schema
 from services.ingest.writer import Writer
@@ -99,12 +99,14 @@ def test_an_unregistered_name_is_registered(database: psycopg.Connection[TupleRo
     assert hours(database, one.account)[0][0] == 2
 
 
-def test_a_kind_that_does_not_fit_is_poison(database: psycopg.Connection[TupleRow], store: EventStore) -> None:
+def test_points_acknowledged_as_another_kind_count_all_the_same(
+    database: psycopg.Connection[TupleRow], store: EventStore
+) -> None:
     one = source("one")
     apply(database, store, received([one], [(0, NOON, 1.0)]))
     other = source("one", account=one.account, kind="gauge")
-    with pytest.raises(InvalidStat):
-        apply(database, store, received([other], [(0, NOON, 1.0)]))
+    apply(database, store, received([other], [(0, NOON, 2.0)]))
+    assert hours(database, one.account) == [(2, 3.0, 1.0, 2.0, 2.0)]
 
 
 def test_frames_received_before_a_deletion_raise_nobody_from_the_dead(
