@@ -20,7 +20,7 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], within: fl
         await asyncio.sleep(0.01)
 
 
-def until(read: Callable[[], T], within: float = 5) -> T:
+def until(read: Callable[[], T | None], within: float = 5) -> T:
     """For plain tests: what `read()` answers as soon as it is truthy; fail when it is not `within` seconds."""
     deadline = time.monotonic() + within
     while not (found := read()):

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import httpx
 
+from tests.eventually import until
 from tests.running import running
 
 
 def test_the_printed_curl_line_and_the_set_up_link_work(tmp_path: Path) -> None:
     with running(tmp_path / "data") as ezstat:
-        printed = ezstat.log.read_text()
-        line = re.search(r"^  (curl .*)$", printed, re.MULTILINE)
-        link = re.search(r"^  (http\S+/setup\?token=\S+)$", printed, re.MULTILINE)
-        assert line is not None
-        assert link is not None
+        line = until(lambda: re.search(r"^  (curl .*)$", ezstat.log.read_text(), re.MULTILINE), within=10)
+        link = until(lambda: re.search(r"^  (http\S+/setup\?token=\S+)$", ezstat.log.read_text(), re.MULTILINE))
         answer = subprocess.run(["sh", "-c", f"{line[1]} --silent --fail"], check=True, capture_output=True)
         assert answer.stdout == b'{"msg":"ok"}'
         assert httpx.get(link[1]).status_code == 200
