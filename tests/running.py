@@ -85,6 +85,10 @@ class Ezstat:
         """Do something to a component; the supervisor starts it again."""
         os.kill(self.components()[name]["pid"], sig)
 
+    def logged(self, since: int = 0) -> str:
+        """What it has logged, from a size of the log on."""
+        return self.log.read_bytes()[since:].decode(errors="replace")
+
     def client(self, **headers: str) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers=headers, timeout=30)
 
