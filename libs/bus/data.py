@@ -91,7 +91,7 @@ class DataFollower:
         return treated
 
     def again(self, cursor: Cursor[TupleRow], message: Message) -> None:
-        self._take(cursor, [Received(decode_frame(message.data), message.data, message.sequence)])
+        self._take(cursor, [_read(message)])
 
     def _take(self, cursor: Cursor[TupleRow], decoded: Sequence[Received]) -> None:
         fresh = self._seen.frames(cursor, decoded)
@@ -109,10 +109,22 @@ class DataFollower:
         self._seen.tidy(cursor)
 
 
+def _read(message: Message) -> Received:
+    """Raises `msgspec.MsgspecError` or `ValueError` for what no follower could make sense of. A value that is no number
+    would stay in every sum that it once got into."""
+    frame = decode_frame(message.data)
+    index = numpy.frombuffer(frame.index, "<u2")
+    if len(index) and index.max() >= len(frame.sources):
+        raise ValueError("a point of a source that is not in the frame")
+    if not numpy.isfinite(numpy.frombuffer(frame.values, "<f8")).all():
+        raise ValueError("a value that is not a finite number")
+    return Received(frame, message.data, message.sequence)
+
+
 def _decode(message: Message, treated: Treated) -> Received | None:
     """A frame that can't be read won't be readable at the next try: parked at once."""
     try:
-        return Received(decode_frame(message.data), message.data, message.sequence)
+        return _read(message)
     except (msgspec.MsgspecError, ValueError) as error:
         treated.parked.append((message, f"{type(error).__name__}: {error}"))
         return None
