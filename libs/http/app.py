@@ -177,7 +177,7 @@ class _Answer:
         usual = [
             (b"x-request-id", exchange.request_id.encode()),
             *defaults(self._scope["path"], self._process.settings.require_https),
-            *exchange.rate_headers(self._process.clock.now()),
+            *exchange.rate_headers(self._process.clock),
         ]
         return headers + [pair for pair in usual if pair[0] not in present]
 

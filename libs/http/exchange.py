@@ -6,6 +6,7 @@ from starlette.requests import HTTPConnection
 
 from libs.http.limits import Allowance
 from libs.http.principal import Principal
+from libs.runtime.clock import Clock
 
 SCOPE_KEY = "ezstat.exchange"
 
@@ -26,14 +27,14 @@ class Exchange:
     allowance: Allowance | None = None
     writes: bool = False
 
-    def rate_headers(self, now: float) -> list[tuple[bytes, bytes]]:
+    def rate_headers(self, clock: Clock) -> list[tuple[bytes, bytes]]:
         """`X-RateLimit-*` and `RateLimit`; none for callers without limits."""
         if self.writes and self.principal is not None:
-            lines = self.principal.bucket.headers(now).splitlines()
+            lines = self.principal.bucket.headers(clock.monotonic()).splitlines()
             return [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
         if self.allowance is None:
             return []
-        return [(name.lower().encode(), value.encode()) for name, value in self.allowance.headers(now).items()]
+        return [(name.lower().encode(), value.encode()) for name, value in self.allowance.headers(clock.now()).items()]
 
 
 def exchange_of(connection: HTTPConnection) -> Exchange:

@@ -47,7 +47,11 @@ class WriteBucket:
         self._lines_until = 0.0
 
     def take(self, n: int, now: float) -> "bool | asyncio.Future[bool]":
-        """May this key write `n` points? `now` is Unix seconds. A future when Redis has to be asked first."""
+        """May this key write `n` points? A future when Redis has to be asked first.
+
+        `now`, here and below, is seconds of the clock that is never set back: a refusal must not last until a clock
+        that was has caught up.
+        """
         tokens = self._tokens
         if tokens >= n and not self._waiting:
             self._tokens = tokens - n
@@ -90,7 +94,7 @@ class WriteBucket:
                 self._tokens += told.granted
                 if not told.granted:
                     self._denied_for = least
-                    self._denied_until = self._limiter.clock.now() + told.retry_after
+                    self._denied_until = self._limiter.clock.monotonic() + told.retry_after
                     self._refuse_first()
                 self._serve_waiting()
                 if not self._waiting:

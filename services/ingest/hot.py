@@ -59,7 +59,7 @@ class HotSenders:
         if answer.status != 200:
             headers = b"x-request-id: %s\r\n" % str(uuid7()).encode() + answer.headers
             if principal is not None:
-                headers += principal.bucket.headers(self._clock.now())
+                headers += principal.bucket.headers(self._clock.monotonic())
             return hot_response(answer.status, answer.body, headers, answer.content_type)
         if principal is None:
             return hot_response(200, answer.body, answer.headers, answer.content_type)
@@ -68,7 +68,7 @@ class HotSenders:
             rendered = _Rendered()
             if answer.shared:
                 principal.memo[answer] = rendered
-        now = self._clock.now()
+        now = self._clock.monotonic()
         if now >= rendered.until:
             rendered.until = now + _SAME_FOR
             headers = answer.headers + principal.bucket.headers(now)

@@ -65,7 +65,7 @@ class Intake:
         """None: admitted. A future: the limit has to be asked. Raises 403 and 429."""
         if WRITE not in principal.facts.scopes:
             raise Forbidden("this key may not write: it has no scope stats:write")
-        now = self.clock.now()
+        now = self.clock.monotonic()
         allowed = principal.bucket.take(n, now)
         if allowed is False:
             raise TooMany(principal.bucket.retry_after(now))
