@@ -173,9 +173,11 @@ class Following:
         self._behind = self._pull.pending
         await self._pull.ack(messages[-1])
         if self._spacing:
-            # A busy writer leaves the cores to the requests; an idle one answers at once, as the pause comes after.
-            busy = 3 * (time.monotonic() - started)
-            await asyncio.sleep(min(max(busy, self._spacing), 10 * self._spacing))
+            # An idle follower answers at once, as the pause comes after. One whose transactions outlast the pause makes
+            # fewer and larger ones: that leaves the cores to the requests.
+            busy = time.monotonic() - started
+            pause = self._spacing if busy < self._spacing else min(3 * busy, 10 * self._spacing)
+            await asyncio.sleep(pause)
 
     async def _handle_alone(self, message: Message) -> None:
         for attempt in range(1, TRIES + 1):
