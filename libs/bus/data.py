@@ -47,8 +47,8 @@ class DataFollower:
     `apply` runs in a thread with a synchronous cursor. It must not commit, nor rely on memory that it changed before an
     error: the transaction is undone and the frames are delivered again. An error about content (`verdict.POISON`)
     has each frame of the batch tried by itself, and parked after three tries; other errors escape from `run`.
-    `spacing` is the least pause between transactions in seconds; a follower whose transactions outlast it pauses longer,
-    up to ten times.
+    `spacing` is the least pause between transactions in seconds; a follower whose transactions outlast it pauses
+    longer, up to ten times.
     """
 
     def __init__(

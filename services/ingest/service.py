@@ -11,7 +11,7 @@ from libs.bus.errors import BusUnavailable, StreamRefused
 from libs.bus.follower import Follower
 from libs.bus.publish import FramePublisher
 from libs.bus.relay import Relay
-from libs.bus.streams import ensure_events, ensure_parked, ensure_points, keep
+from libs.bus.streams import ensure_advisories, ensure_events, ensure_parked, ensure_points, keep
 from libs.contracts.accounts import AccountClosed
 from libs.contracts.ingest import SERIES, STATS_FORGOTTEN, SeriesAsked, StatsForgotten, decode_frame, points_subject
 from libs.eventstore.store import EventStore
@@ -135,6 +135,7 @@ async def work(process: Process) -> AsyncIterator[None]:
         await ensure_points(process.bus, settings)
         await ensure_events(process.bus, "ingest")
         await ensure_parked(process.bus)
+        await ensure_advisories(process.bus)
 
     streams = keep(process.bus, ensure)
     publisher = FramePublisher(process.bus)
