@@ -176,7 +176,7 @@ class Following:
             # An idle follower answers at once, as the pause comes after. One whose transactions outlast the pause makes
             # fewer and larger ones: that leaves the cores to the requests.
             busy = time.monotonic() - started
-            pause = self._spacing if busy < self._spacing else min(3 * busy, 10 * self._spacing)
+            pause = self._spacing if busy < self._spacing else min(2 * busy, 10 * self._spacing)
             await asyncio.sleep(pause)
 
     async def _handle_alone(self, message: Message) -> None:
