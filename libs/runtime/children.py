@@ -6,6 +6,7 @@ A `Child` only says how a server is started and when it is ready; `supervisor` a
 import importlib.util
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -152,14 +153,14 @@ def nats(folder: Path, port: int, monitor_port: int, password: str, *, store_byt
     def prepare() -> None:
         store = folder / "nats"
         store.mkdir(parents=True, exist_ok=True)
-        limit = store_bytes or int(shutil.disk_usage(folder).free * 0.8)
-        configuration.touch(mode=0o600)
-        configuration.write_text(
+        limit = store_bytes or _room_for_streams(store, configuration)
+        _rewrite(
+            configuration,
             f'listen: "{LOOPBACK}:{port}"\nhttp: "{LOOPBACK}:{monitor_port}"\n'
             f'jetstream {{ store_dir: "{store}", sync_interval: always\n'
             f"  max_memory_store: 64M, max_file_store: {limit} }}\n"
             'max_payload: 1MB\nwrite_deadline: "10s"\nping_interval: "20s"\n'
-            f'authorization {{ user: ezstat, password: "{password}" }}\n'
+            f'authorization {{ user: ezstat, password: "{password}" }}\n',
         )
 
     url = f"nats://ezstat:{password}@{LOOPBACK}:{port}"
@@ -169,6 +170,25 @@ def nats(folder: Path, port: int, monitor_port: int, password: str, *, store_byt
         return http_status(LOOPBACK, monitor_port, "/healthz")
 
     return Child("nats", argv, url, lambda: health() == 200, prepare, sick=lambda: health() == 503)
+
+
+def _room_for_streams(store: Path, configuration: Path) -> int:
+    """Bytes that streams may take: of the disk what is free or theirs already, but never less than they were told
+    before. They have reserved it, and a server that is started with less room than that does not open them."""
+    theirs = sum(file.stat().st_blocks * 512 for file in store.rglob("*") if file.is_file())
+    room = int((shutil.disk_usage(store).free + theirs) * 0.8)
+    told = re.search(r"max_file_store: (\d+)", configuration.read_text()) if configuration.exists() else None
+    return max(room, int(told[1]) if told else 0)
+
+
+def _rewrite(file: Path, text: str) -> None:
+    """Change a private file at once or, when the disk is full, not at all."""
+    if file.exists() and file.read_text() == text:
+        return
+    new = file.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_text(text)
+    new.replace(file)
 
 
 def redis(folder: Path, port: int, password: str) -> Child:

@@ -62,7 +62,7 @@ def check_dialect(path: str, status: int, reply: Reply) -> None:
         assert said.keys() == {"status", "msg"}
         assert said["status"] == status
         message = said["msg"]
-    elif path.startswith("/v1/"):
+    elif path.startswith(("/v1/", "/x/")):
         assert said.keys() == {"msg"}
         message = said["msg"]
     else:

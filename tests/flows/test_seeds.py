@@ -116,6 +116,12 @@ SENDING: dict[str, tuple[str, str, dict[str, float]]] = {
 }  # fmt: skip
 """Example: (command, what it prints, what each stat then comes to)."""
 
+PUBLIC = """curl -X POST https://api.ezstat.dev/api/public \\
+  -H "Content-Type: application/json" \\
+  -d '{"mvp": "myapp", "stat": "page_views", "count": 1}'
+"""
+HEALTH = """curl -X GET https://api.ezstat.dev/api/v1/health
+"""
 LIST = """curl -X GET https://api.ezstat.dev/api/v1/stats \\
   -H "Authorization: Bearer ss_live_xxx"
 """
@@ -218,6 +224,11 @@ def test_create_list_get_and_delete(shell: Shell, person: Person) -> None:
     assert shell.paste(DELETE) == (204, "")
     assert shell.json(GET, 404)["error"]["code"] == "not_found"
     assert [stat["name"] for stat in shell.json(LIST)["stats"]] == ["new_stat"]
+
+
+def test_tracking_without_a_key_and_health(shell: Shell) -> None:
+    assert shell.paste(PUBLIC) == (200, OK_V1)
+    assert shell.json(HEALTH)["status"] == "ok"
 
 
 def test_dashboard_and_export(shell: Shell, person: Person) -> None:

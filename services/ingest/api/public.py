@@ -13,7 +13,7 @@ from libs.http.paths import path_text
 from libs.http.principal import Principal
 from libs.runtime.clock import Clock
 from services.ingest import answers, parse
-from services.ingest.api.sending import Ok
+from services.ingest.api.sending import Number, Ok
 from services.ingest.api.stats import StatList, StatWithPoints, asked, decode_cursor, encode_cursor
 from services.ingest.batches import one_of
 from services.ingest.parse import Refused
@@ -24,7 +24,6 @@ from services.ingest.reading import Asked, Reading
 MOST_ROWS = 1000
 _CLAIMS = Limit(10, 60)
 
-Number = Annotated[float | None, Field(allow_inf_nan=False)]
 Claim = Annotated[str, Field(min_length=8, max_length=128)]
 
 
@@ -33,9 +32,9 @@ class PublicPoint(BaseModel):
 
     mvp: str = Field(examples=["myapp"], description="Name-space: 1 to 64 of A-Z a-z 0-9 . _ -")
     stat: str = Field(examples=["page_views"])
-    count: Number = Field(None, examples=[1])
-    value: Number = None
-    t: Number = Field(None, description="Unix seconds; now when left out")
+    count: Number | None = Field(None, examples=[1])
+    value: Number | None = None
+    t: Number | None = Field(None, description="Unix seconds; now when left out")
     claim: Claim | None = Field(
         None, description="Sent with the first point of an mvp: who knows it may claim the name"
     )

@@ -92,20 +92,20 @@ def _number(sent: object) -> object:
     return parse.number(sent.encode(errors="replace"), "it") if isinstance(sent, str) else sent
 
 
-Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
+Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number, json_schema_input_type=float | str)]
 
 
 class Count(BaseModel):
     """An increment."""
 
-    count: Number = Field(allow_inf_nan=False, examples=[1])
+    count: Number = Field(examples=[1])
     t: Number | None = Field(None, description="Unix seconds; now when left out")
 
 
 class Value(BaseModel):
     """A measurement."""
 
-    value: Number = Field(allow_inf_nan=False, examples=[142])
+    value: Number = Field(examples=[142])
     t: Number | None = Field(None, description="Unix seconds; now when left out")
 
 

@@ -190,4 +190,40 @@ def rest_cases() -> Iterator[Case]:
         yield Case(f"REST {number}: null", post(target, f'{{"{number}":null}}', JSON, [AUTH]))
 
 
-CASES = [*form_cases(), *json_cases(), *rest_cases()]
+def public_cases() -> Iterator[Case]:
+    """Points without a key."""
+
+    def sent(fields: str) -> Request:
+        return post("/api/public", f'{{"mvp":"zq-mvp",{fields}}}', JSON)
+
+    for number in ("count", "value"):
+        for what, text in NUMBERS.items():
+            request = sent(f'"stat":"{NAME}","{number}":{json.dumps(text)}')
+            yield Case(f"public {number}: string, {what}", request, secret=_echo(text))
+        for what, text in LITERALS.items():
+            request = sent(f'"stat":"{NAME}","{number}":{text}')
+            yield Case(f"public {number}: literal, {what}", request, secret=_echo(text))
+    for what, text in TIMES.items():
+        request = sent(f'"stat":"{NAME}","count":1,"t":{json.dumps(text)}')
+        yield Case(f"public: t, {what}", request, secret=_echo(text))
+    for what, text in NAMES.items():
+        request = sent(f'"count":1,"stat":{json.dumps(text, ensure_ascii=False)}')
+        yield Case(f"public: name, {what}", request, secret=_echo(text[:20]))
+    for what, mvp in {
+        "none": "",
+        "a space": "a b",
+        "65": "m" * 65,
+        "a slash": "a/b",
+        "NUL": "a\0",
+    }.items():
+        request = post("/api/public", json.dumps({"mvp": mvp, "stat": NAME, "count": 1}), JSON)
+        yield Case(f"public: mvp is {what}", request, secret=_echo(mvp))
+    yield Case("public: no mvp", post("/api/public", f'{{"stat":"{NAME}","count":1}}', JSON))
+    yield Case("public: no number", sent(f'"stat":"{NAME}"'))
+    yield Case("public: both", sent(f'"stat":"{NAME}","count":1,"value":2'))
+    yield Case("public: a short claim", sent(f'"stat":"{NAME}","count":1,"claim":"short"'))
+    yield Case("public: no JSON", post("/api/public", "{", JSON))
+    yield Case("public: GET", get("/api/public"), 405)
+
+
+CASES = [*form_cases(), *json_cases(), *rest_cases(), *public_cases()]

@@ -160,6 +160,46 @@ def files() -> Iterator[Case]:
     yield Case("import: no gzip", post("/api/v1/import", b"x", JSON, [AUTH, ("Content-Encoding", "gzip")]))
 
 
+def old_tools() -> Iterator[Case]:
+    """StatHat's export API, whose dialect is a `msg`; and what is claimed."""
+    for what in (
+        "t=",
+        "t=1x3h",
+        "t=w",
+        "t=99999999999w1h",
+        "t=1h0h",
+        "t=-1w3h",
+        "start=zq",
+        "start=-1",
+        "start=NaN",
+        "summary=zq",
+    ):
+        yield Case(f"x data {what}", get(f"/x/KEY/data/there?{what}"))
+    for path in ("data/zqnothing", f"data/{NOBODY}", "stat?name=zqnothing"):
+        yield Case(f"x {path[:20]}", get(f"/x/KEY/{path}"), 404)
+    yield Case("x data of bad UTF-8", get("/x/KEY/data/%FF"))
+    yield Case("x data of too many", get("/x/KEY/data/" + "/".join(["a"] * 600)))
+    yield Case("x stat without a name", get("/x/KEY/stat"))
+    yield Case("x offset", get("/x/KEY/statlist?offset=-1"))
+    yield Case("x offset is a word", get("/x/KEY/statlist?offset=zq"))
+    yield Case("x nothing there", get("/x/KEY/zqzq"), 404)
+    yield Case("x wrong method", Request("PUT", "/x/KEY/statlist"), 405)
+    yield Case("x DELETE", Request("DELETE", f"/x/KEY/stats/{NOBODY}"), 404)
+    for token in ("zqzq", "KEYx", "%00", "%FF", "ss_live_" + "x" * 43):
+        for path in ("statlist", "alerts", "data/there", "stat?name=there"):
+            status = 400 if token in ("%FF", "%00") else 401
+            yield Case(f"x {token[:8]} {path[:8]}", get(f"/x/{token}/{path}"), status)
+    for name in ("zqzq", "..", "a%00b", "%FF", "a" * 65):
+        bad = name in ("a%00b", "%FF")
+        yield Case(f"mvp {name[:5]}", get(f"/api/v1/mvps/{name}/stats", [AUTH]), 400 if bad else 404)
+    claims: dict[str, Any] = {
+        "none": {},
+        "short": {"mvp": "zqmvp", "claim": "zq"},
+        "NUL": {"mvp": "zq", "claim": "12345678\0"},
+    }
+    yield from _bodies("POST", "/api/v1/mvps/claim", BROKEN | claims)
+
+
 def idempotency() -> Iterator[Case]:
     for path in ("/ez", "/v1/stat", "/api/v1/stats/zqstat/count", "/api/v1/stats"):
         for what, key in {"empty": "", "256 characters": "i" * 256}.items():
@@ -167,4 +207,4 @@ def idempotency() -> Iterator[Case]:
             yield Case(f"{path}: Idempotency-Key is {what}", request)
 
 
-CASES = [*reads(), *describing(), *keys_and_people(), *files(), *idempotency()]
+CASES = [*reads(), *describing(), *keys_and_people(), *files(), *old_tools(), *idempotency()]
