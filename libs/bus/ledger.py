@@ -56,6 +56,7 @@ class Ledger:
         connection = self._connected()
         try:
             with connection.transaction(), connection.cursor() as cursor:
+                self._positions.hold(cursor)
                 treated = self._verdict.treat(cursor, messages, self.position)
                 for message, why in treated.parked:
                     self._parking.park(cursor, message, why)

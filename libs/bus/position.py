@@ -46,6 +46,7 @@ class Positions:
             table
         )
         self._select = sql.SQL("select position, stream_created, source_position from {}").format(table) + where
+        self._hold = sql.SQL("select from {}").format(table) + where + sql.SQL(" for update")
         moved = sql.SQL("update {} set position = %s, stream_created = %s, source_position = %s, moved_at = now()")
         self._put = moved.format(table) + where
         self._update = self._put + sql.SQL(
@@ -69,6 +70,11 @@ class Positions:
             raise Rival("another process follows")
         cursor.execute(self._insert, self._key)
         return self.read(cursor)
+
+    def hold(self, cursor: Cursor[TupleRow]) -> None:
+        """Before anything is read for a batch: who begins something at our position (`libs.series.watching`) does it
+        wholly before this batch or wholly after it."""
+        cursor.execute(self._hold, self._key, prepare=True)
 
     def move(self, cursor: Cursor[TupleRow], old: Position, new: Position) -> None:
         """First in a transaction: the row's lock keeps a rival out until its end. Raises `Rival`."""

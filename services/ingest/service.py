@@ -79,7 +79,13 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
 
     await process.bus.listen(STATS_FORGOTTEN, StatsForgotten, forget)
 
-    streams = keep(process.bus, partial(ensure_points, process.bus, settings))
+    ensured = asyncio.Event()
+
+    async def ensure() -> None:
+        await ensure_points(process.bus, settings)
+        ensured.set()
+
+    streams = keep(process.bus, ensure)
     draining = asyncio.create_task(spool.drain(partial(_resend, publisher)))
     routers = [
         sending.router(senders, intake),
@@ -97,7 +103,7 @@ async def http(process: Process) -> AsyncIterator[HttpSide]:
         "/api/v1/batch": BodyRule(limit=BATCH_LIMIT),
         "/api/v1/import": BodyRule(limit=settings.import_bytes, seconds=_IDLE_UPLOAD, stream=True),
     }
-    app = make_app("ingest", process, routers, bodies=bodies)
+    app = make_app("ingest", process, routers, bodies=bodies, ready=ensured.is_set)
     process.metrics.register(IntakeMetrics(commits, spool))
     hot = HotSenders(senders, clock).routes() if settings.hot_path else {}
     try:

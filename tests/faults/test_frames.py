@@ -4,7 +4,7 @@ import asyncio
 import math
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from uuid import uuid4
 
 import nats
@@ -16,11 +16,18 @@ from libs.contracts.ingest import Frame, Source, encode_frame, points_stream, po
 from tests.eventually import eventually
 from tests.faults.accounting import Account, loading, settle
 from tests.faults.long import LONG
-from tests.running import Ezstat
+from tests.running import Ezstat, running
 
 pytestmark = pytest.mark.fault
 
 PARKED_WITHIN = 10.0
+
+
+@pytest.fixture(scope="module")
+def ezstat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ezstat]:
+    """An installation of its own: what is parked here must not show elsewhere."""
+    with running(tmp_path_factory.mktemp("frames") / "data") as started:
+        yield started
 
 
 @pytest.fixture

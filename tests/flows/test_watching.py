@@ -112,10 +112,13 @@ async def _run(own: Servers, dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as reader:
 
         def done() -> bool:
+            for follower in followers:
+                if follower.done():
+                    follower.result()
             both = sums(reader, "ingest"), sums(reader, "sums")
             return both[0] == both[1] and sum(n for n, _, _ in both[0].values()) == FRAMES * 20
 
-        await eventually(done, within=60)
+        await eventually(done, within=20)
     for follower in followers:
         follower.cancel()
     await asyncio.gather(*followers, return_exceptions=True)
