@@ -1,12 +1,21 @@
 """A message nobody can read does not hold up the others: the operator sees it and may have it tried again."""
 
 import asyncio
+from collections.abc import Iterator
 
 import nats
+import pytest
 
 from libs.contracts.ingest import points_subject
 from tests.eventually import eventually
-from tests.running import Ezstat
+from tests.running import Ezstat, running
+
+
+@pytest.fixture(scope="module")
+def ezstat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ezstat]:
+    """An installation of its own: what is parked here must not show elsewhere."""
+    with running(tmp_path_factory.mktemp("parked") / "data") as started:
+        yield started
 
 
 async def test_the_operator_sees_what_could_not_be_read_and_has_it_tried_again(ezstat: Ezstat) -> None:
